@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door. Each target runs alone on a fresh machine, as root; what is downloaded and built stays in build/.
+# (What the kernel's build system reads is Kbuild.)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# What scripts/ reads from the environment.
+export KVER KDIR MIRROR DESTDIR WIREGUARD_BUILD
+
+build := $(or $(WIREGUARD_BUILD),build)
+
+.PHONY: help
+help:
+	@echo 'WireGuard for Linux in Rust. As root:'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
+	@echo
+	@echo 'KVER=7.2.12+deb13-amd64   another kernel of Debian trixie-backports than its newest with Rust'
+	@echo 'KDIR=/path                build natively against a prepared kernel tree (module, install)'
+	@echo 'MIRROR=http://...         another Debian mirror than that of this machine'
+
+# With KDIR, the tree and this machine's tools are used as they are.
+.PHONY: setup
+setup: ## the build environment and the kernel, which the other targets make when they are missing
+	@$(if $(KDIR),,scripts/setup)
+
+.PHONY: demo
+demo: module ## the picture that WireGuard is explained with, live in a virtual machine
+	@scripts/vm --timeout 600 -- selftests/demo.sh
+
+.PHONY: test
+test: module ## all tests
+	@selftests/run
+
+.PHONY: bench
+bench: module ## our module against the C one, in guest instructions
+	@selftests/bench
+
+.PHONY: module
+module: setup ## build/wireguard.ko
+	@scripts/module
+
+.PHONY: shell
+shell: module ## a prompt in the virtual machine, with the module at hand
+	@scripts/vm --shell
+
+.PHONY: install
+install: ## the module into the running kernel's updates/ (or DESTDIR), where it wins over the C one
+	@scripts/install
+
+.PHONY: uninstall
+uninstall: ## the C module again
+	@scripts/install --remove
+
+.PHONY: clean
+clean: ## removes what was built of this project; keeps the environment and the kernel
+	@scripts/clean
+
+.PHONY: distclean
+distclean: ## removes all of build/
+	@scripts/clean --all
+
+# For the tests and for who works on the code.
+
+.PHONY: clippy
+clippy: setup
+	@scripts/module CLIPPY=1
+
+.PHONY: rustfmt rustfmt-check
+rustfmt: setup
+	@scripts/format
+rustfmt-check: setup
+	@scripts/format --check

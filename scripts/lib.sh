@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What every script of this folder shares: paths, progress, errors, and the way into the build environment.
+
+set -euo pipefail
+
+project=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+build=${WIREGUARD_BUILD:-$project/build}
+environment=$build/env
+
+# Progress goes to stderr, so that a script's own output can be read by another program.
+say() { printf '[%3ds] %s\n' "$SECONDS" "$*" >&2; }
+die() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+need_root() { [ "$(id -u)" = 0 ] || die "must be run as root (it makes a chroot and a network of namespaces): try sudo make ..."; }
+
+# need_space MEGABYTES WHAT: refuses to start what the disk cannot hold.
+need_space() {
+	local free
+	mkdir -p "$build"
+	free=$(df --output=avail -BM "$build" | tail -n 1 | tr -dc 0-9)
+	[ "$free" -ge "$1" ] || die "$2 needs $1 MB of free disk in $build, and there are $free MB: free some, or set WIREGUARD_BUILD to a folder elsewhere"
+}
+
+# Runs a command whose output matters only when it fails: quiet LOGFILE COMMAND...
+# A line a quarter of a minute tells that it is alive.
+quiet() {
+	local log=$1 pid waited=0
+	shift
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	# shellcheck disable=SC2064 # the process of now
+	trap "kill $pid 2>/dev/null || true" EXIT
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		waited=$((waited + 1))
+		[ $((waited % 75)) != 0 ] || say "  ... $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-100)"
+	done
+	trap - EXIT
+	if ! wait "$pid"; then
+		tail -n 30 "$log" >&2
+		die "this failed: $* (all of its output: $log)"
+	fi
+}
+
+# Everything below runs in a mount namespace of its own: nothing is left mounted, however it ends.
+# in_environment [--at DIR] COMMAND...: runs COMMAND in the trixie environment, where this project is /project.
+in_environment() {
+	local at=/project
+	if [ "$1" = --at ]; then at=$2; shift 2; fi
+	unshare --mount --pid --fork --kill-child --propagation private \
+		"$project/scripts/enter" "$environment" "$project" "$build" "$at" "$@"
+}
+
+# inside PATH: the name inside the environment of a file of the project or of its build folder.
+inside() {
+	case $1 in
+	"$build" | "$build"/*) printf '/project/build%s\n' "${1#"$build"}" ;;
+	"$project" | "$project"/*) printf '/project%s\n' "${1#"$project"}" ;;
+	*) die "$1 lies outside of the project" ;;
+	esac
+}
