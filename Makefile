@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 # What scripts/ reads from the environment.
-export KVER KDIR MIRROR DESTDIR WIREGUARD_BUILD
+export KVER KDIR MIRROR DESTDIR MODULE WIREGUARD_BUILD
 
 build := $(or $(WIREGUARD_BUILD),build)
 
