@@ -1,0 +1,719 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's crypto library: ChaCha20, Poly1305, their AEAD, BLAKE2s, Curve25519, SipHash and the
+//! random number generator.
+//!
+//! All of it is synchronous, allocates nothing and works in every context in which the CPU may be
+//! used at all; the library itself decides whether SIMD can be used, so softirq context is fine.
+//! Only [`wait_for_random`] may sleep.
+//!
+//! C headers: [`include/crypto/chacha.h`](srctree/include/crypto/chacha.h),
+//! [`include/crypto/poly1305.h`](srctree/include/crypto/poly1305.h),
+//! [`include/crypto/chacha20poly1305.h`](srctree/include/crypto/chacha20poly1305.h),
+//! [`include/crypto/blake2s.h`](srctree/include/crypto/blake2s.h),
+//! [`include/crypto/curve25519.h`](srctree/include/crypto/curve25519.h),
+//! [`include/linux/siphash.h`](srctree/include/linux/siphash.h) and
+//! [`include/linux/random.h`](srctree/include/linux/random.h).
+//!
+//! # Secrets
+//!
+//! [`Secret`] is overwritten when dropped, compared in constant time and has neither `Debug`, `Clone`
+//! nor `Copy`. Moving a Rust value copies its bytes and leaves the old ones where they were; so
+//! functions that make secrets either return them straight into the caller's place or take a `&mut`
+//! place to write to, and callers keep secrets where they are instead of moving them about.
+
+use crate::bindings;
+use core::mem::{forget, MaybeUninit};
+
+/// Length of the tag that the AEADs append.
+const TAG_LEN: usize = 16;
+/// Length of a ChaCha20 block.
+const CHACHA_BLOCK_LEN: usize = 64;
+/// Number of rounds that makes ChaCha into ChaCha20.
+const CHACHA_ROUNDS: i32 = 20;
+
+/// Makes the compiler believe that somebody reads what the pointer points to, so that the writes of
+/// zeros before it are not optimised away. What `memzero_explicit` does in C.
+#[inline]
+fn keep_writes<T: ?Sized>(written: &mut T) {
+    let pointer: *mut u8 = (&raw mut *written).cast();
+    #[cfg(not(miri))]
+    // SAFETY: There is no instruction in it.
+    unsafe {
+        core::arch::asm!("/* {0} */", in(reg) pointer, options(nostack, preserves_flags))
+    };
+    #[cfg(miri)]
+    core::hint::black_box(pointer);
+}
+
+/// Overwrites bytes with zeros even if nobody is going to read them.
+#[inline]
+fn zeroize(bytes: &mut [u8]) {
+    bytes.fill(0);
+    keep_writes(bytes);
+}
+
+/// Whether two byte strings are equal, in a time that depends only on their lengths.
+#[inline]
+pub(crate) fn ct_eq(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && {
+        // SAFETY: Both pointers are valid for reads of `a.len()` bytes, which is also `b.len()`.
+        let differ =
+            unsafe { bindings::__crypto_memneq(a.as_ptr().cast(), b.as_ptr().cast(), a.len()) };
+        differ == 0
+    }
+}
+
+/// `N` secret bytes.
+///
+/// Overwritten when dropped, compared in constant time, never printed, never copied by accident.
+#[repr(transparent)]
+pub(crate) struct Secret<const N: usize>([u8; N]);
+
+impl<const N: usize> Secret<N> {
+    /// All zero, which for every key in WireGuard means «none».
+    pub(crate) const fn zero() -> Self {
+        Self([0; N])
+    }
+
+    /// A secret of known bytes. The caller still has its own copy.
+    #[inline]
+    pub(crate) const fn new(bytes: &[u8; N]) -> Self {
+        Self(*bytes)
+    }
+
+    /// A secret of fresh random bytes. See [`random_bytes`].
+    #[inline]
+    pub(crate) fn random() -> Self {
+        let mut secret = Self::zero();
+        random_bytes(&mut secret.0);
+        secret
+    }
+
+    /// The bytes themselves, to hand to an algorithm.
+    #[inline]
+    pub(crate) const fn expose(&self) -> &[u8; N] {
+        &self.0
+    }
+
+    /// The bytes themselves, for an algorithm to write to.
+    #[inline]
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8; N] {
+        &mut self.0
+    }
+
+    /// A second copy, deliberately.
+    #[inline]
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0)
+    }
+
+    /// Becomes a copy of another secret. Unlike a move this leaves nothing behind unowned.
+    #[inline]
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.0 = other.0;
+    }
+
+    /// Overwrites the secret with zeros now.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        zeroize(&mut self.0);
+    }
+
+    /// Whether all bytes are zero, in constant time.
+    #[inline]
+    pub(crate) fn is_zero(&self) -> bool {
+        ct_eq(&self.0, &[0; N])
+    }
+}
+
+impl<const N: usize> PartialEq for Secret<N> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        ct_eq(&self.0, &other.0)
+    }
+}
+
+impl<const N: usize> Eq for Secret<N> {}
+
+impl<const N: usize> Drop for Secret<N> {
+    #[inline]
+    fn drop(&mut self) {
+        zeroize(&mut self.0);
+    }
+}
+
+/// Fills a buffer with random bytes. Wraps `get_random_bytes`, never sleeps.
+///
+/// Early in boot the generator may not be seeded yet; for anything secret call [`wait_for_random`]
+/// once before, where sleeping is allowed.
+#[inline]
+pub(crate) fn random_bytes(buffer: &mut [u8]) {
+    // SAFETY: The pointer is valid for writes of `buffer.len()` bytes.
+    unsafe { bindings::get_random_bytes(buffer.as_mut_ptr().cast(), buffer.len()) };
+}
+
+/// A random number. Wraps `get_random_u32`, never sleeps.
+#[inline]
+pub(crate) fn random_u32() -> u32 {
+    // SAFETY: This function may be called in every context.
+    unsafe { bindings::get_random_u32() }
+}
+
+/// Waits until the random number generator is seeded. Wraps `wait_for_random_bytes`.
+///
+/// Context: process context, may sleep; take no lock before it. Returns `false` if a signal ended the
+/// wait.
+#[inline]
+pub(crate) fn wait_for_random() -> bool {
+    // SAFETY: The function has no requirements but process context, which if missed is a warning
+    // and not unsound.
+    unsafe { bindings::wait_for_random_bytes() == 0 }
+}
+
+/// A key of SipHash-2-4: for hash tables whose keys strangers choose.
+pub(crate) struct SipKey(bindings::siphash_key_t);
+
+impl SipKey {
+    /// A key that nobody knows.
+    pub(crate) fn random() -> Self {
+        let mut bytes = [[0; 8]; 2];
+        random_bytes(bytes.as_flattened_mut());
+        Self(bindings::siphash_key_t {
+            key: bytes.map(u64::from_ne_bytes),
+        })
+    }
+
+    /// The hash of two numbers. Wraps `siphash_2u64`.
+    #[inline]
+    pub(crate) fn hash(&self, first: u64, second: u64) -> u64 {
+        // SAFETY: The pointer is that of a valid key for the duration of the call.
+        unsafe { bindings::siphash_2u64(first, second, &raw const self.0) }
+    }
+}
+
+/// BLAKE2s with an output of `OUT` bytes, keyed or not, of a message in pieces.
+///
+/// Not `Clone`, so that no copy of a keyed state goes about. The state is overwritten when dropped.
+pub(crate) struct Blake2s<const OUT: usize>(bindings::blake2s_ctx);
+
+impl<const OUT: usize> Blake2s<OUT> {
+    /// The initialisation vector (RFC 7693, section 2.6).
+    const IV: [u32; 8] = [
+        0x6a09_e667,
+        0xbb67_ae85,
+        0x3c6e_f372,
+        0xa54f_f53a,
+        0x510e_527f,
+        0x9b05_688c,
+        0x1f83_d9ab,
+        0x5be0_cd19,
+    ];
+
+    /// Begins an unkeyed hash.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self::keyed(&[])
+    }
+
+    /// Begins a keyed hash, which as such is a MAC. An empty key means none.
+    ///
+    /// What `blake2s_init` and `blake2s_init_key` do, which are inline functions in C: the lengths go
+    /// into the first word of the state (RFC 7693, section 2.5), and a key is a first block.
+    #[inline]
+    pub(crate) fn keyed<const KEY: usize>(key: &[u8; KEY]) -> Self {
+        const { assert!(OUT != 0 && OUT <= 32 && KEY <= 32) };
+
+        // SAFETY: It is a struct of integers and arrays of them, for all of which zero is a value.
+        let mut state: bindings::blake2s_ctx = unsafe { core::mem::zeroed() };
+        state.h = Self::IV;
+        state.h[0] ^= 0x0101_0000 | (KEY as u32) << 8 | OUT as u32;
+        state.outlen = OUT as u32;
+        if KEY > 0 {
+            if let Some(start) = state.buf.first_chunk_mut::<KEY>() {
+                *start = *key;
+            }
+            state.buflen = state.buf.len() as u32;
+        }
+        Self(state)
+    }
+
+    /// Adds a piece of the message.
+    #[inline]
+    pub(crate) fn update(&mut self, piece: &[u8]) -> &mut Self {
+        // SAFETY: The state was initialised in `keyed()`, and the second pointer is valid for reads
+        // of the length given.
+        unsafe { bindings::blake2s_update(&raw mut self.0, piece.as_ptr(), piece.len()) };
+        self
+    }
+
+    /// Ends the message and writes its hash or MAC.
+    #[inline]
+    pub(crate) fn finish_into(mut self, out: &mut [u8; OUT]) {
+        // SAFETY: The state was initialised in `keyed()` for `OUT` bytes of output, and the second
+        // pointer is valid for writes of as many.
+        unsafe { bindings::blake2s_final(&raw mut self.0, out.as_mut_ptr()) };
+        // C has overwritten the state already.
+        forget(self);
+    }
+
+    /// Ends the message and returns its hash or MAC.
+    #[inline]
+    pub(crate) fn finish(self) -> [u8; OUT] {
+        let mut out = [0; OUT];
+        self.finish_into(&mut out);
+        out
+    }
+}
+
+impl<const OUT: usize> Drop for Blake2s<OUT> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.h = [0; 8];
+        self.0.buf = [0; 64];
+        keep_writes(&mut self.0);
+    }
+}
+
+/// Forces a Curve25519 private key into the form that RFC 7748, section 5, asks for.
+#[inline]
+pub(crate) fn x25519_clamp(private: &mut Secret<32>) {
+    let bytes = private.expose_mut();
+    bytes[0] &= 0b1111_1000;
+    bytes[31] = (bytes[31] & 0b0111_1111) | 0b0100_0000;
+}
+
+/// Computes a Curve25519 shared secret. Wraps `curve25519`.
+///
+/// `None` if it is all zero, as it is for public keys of small order whatever the private key.
+#[inline]
+pub(crate) fn x25519(private: &Secret<32>, public: &[u8; 32]) -> Option<Secret<32>> {
+    let mut shared = Secret::zero();
+    // SAFETY: All three pointers are valid for 32 bytes, the first one for writes.
+    let usable = unsafe {
+        bindings::curve25519(
+            shared.expose_mut().as_mut_ptr(),
+            private.expose().as_ptr(),
+            public.as_ptr(),
+        )
+    };
+    usable.then_some(shared)
+}
+
+/// Computes the public key of a private key. Wraps `curve25519_generate_public`.
+///
+/// `None` if the private key is all zero, which means that there's none.
+#[inline]
+pub(crate) fn x25519_public(private: &Secret<32>) -> Option<[u8; 32]> {
+    let mut public = [0; 32];
+    // SAFETY: Both pointers are valid for 32 bytes, the first one for writes.
+    let usable = unsafe {
+        bindings::curve25519_generate_public(public.as_mut_ptr(), private.expose().as_ptr())
+    };
+    usable.then_some(public)
+}
+
+/// Encrypts with ChaCha20-Poly1305 (RFC 8439) and appends the tag: for the handshake's short fields.
+///
+/// The nonce is 32 zero bits and the 64-bit number, little endian. Wraps `chacha20poly1305_encrypt`.
+#[inline]
+pub(crate) fn aead_seal<const PLAIN: usize, const SEALED: usize>(
+    key: &Secret<32>,
+    nonce: u64,
+    additional: &[u8],
+    plain: &[u8; PLAIN],
+    sealed: &mut [u8; SEALED],
+) {
+    const { assert!(SEALED == PLAIN + TAG_LEN) };
+
+    // SAFETY: The destination is valid for writes of `PLAIN` bytes and the tag, the other pointers
+    // for reads of the lengths given and of 32 bytes for the key.
+    unsafe {
+        bindings::chacha20poly1305_encrypt(
+            sealed.as_mut_ptr(),
+            plain.as_ptr(),
+            PLAIN,
+            additional.as_ptr(),
+            additional.len(),
+            nonce,
+            key.expose().as_ptr(),
+        )
+    };
+}
+
+/// Decrypts what [`aead_seal`] made. `false`, with `plain` of no use, if it is not authentic.
+///
+/// Wraps `chacha20poly1305_decrypt`.
+#[inline]
+#[must_use]
+pub(crate) fn aead_open<const SEALED: usize, const PLAIN: usize>(
+    key: &Secret<32>,
+    nonce: u64,
+    additional: &[u8],
+    sealed: &[u8; SEALED],
+    plain: &mut [u8; PLAIN],
+) -> bool {
+    const { assert!(SEALED == PLAIN + TAG_LEN) };
+
+    // SAFETY: The destination is valid for writes of `SEALED` bytes less the tag, the other pointers
+    // for reads of the lengths given and of 32 bytes for the key.
+    unsafe {
+        bindings::chacha20poly1305_decrypt(
+            plain.as_mut_ptr(),
+            sealed.as_ptr(),
+            SEALED,
+            additional.as_ptr(),
+            additional.len(),
+            nonce,
+            key.expose().as_ptr(),
+        )
+    }
+}
+
+/// Encrypts with XChaCha20-Poly1305 and appends the tag: for cookies.
+///
+/// Wraps `xchacha20poly1305_encrypt`.
+#[inline]
+pub(crate) fn xaead_seal<const PLAIN: usize, const SEALED: usize>(
+    key: &Secret<32>,
+    nonce: &[u8; 24],
+    additional: &[u8],
+    plain: &[u8; PLAIN],
+    sealed: &mut [u8; SEALED],
+) {
+    const { assert!(SEALED == PLAIN + TAG_LEN) };
+
+    // SAFETY: The destination is valid for writes of `PLAIN` bytes and the tag, the other pointers
+    // for reads of the lengths given, of 24 bytes for the nonce and of 32 for the key.
+    unsafe {
+        bindings::xchacha20poly1305_encrypt(
+            sealed.as_mut_ptr(),
+            plain.as_ptr(),
+            PLAIN,
+            additional.as_ptr(),
+            additional.len(),
+            nonce.as_ptr(),
+            key.expose().as_ptr(),
+        )
+    };
+}
+
+/// Decrypts what [`xaead_seal`] made. `false`, with `plain` of no use, if it is not authentic.
+///
+/// Wraps `xchacha20poly1305_decrypt`.
+#[inline]
+#[must_use]
+pub(crate) fn xaead_open<const SEALED: usize, const PLAIN: usize>(
+    key: &Secret<32>,
+    nonce: &[u8; 24],
+    additional: &[u8],
+    sealed: &[u8; SEALED],
+    plain: &mut [u8; PLAIN],
+) -> bool {
+    const { assert!(SEALED == PLAIN + TAG_LEN) };
+
+    // SAFETY: The destination is valid for writes of `SEALED` bytes less the tag, the other pointers
+    // for reads of the lengths given, of 24 bytes for the nonce and of 32 for the key.
+    unsafe {
+        bindings::xchacha20poly1305_decrypt(
+            plain.as_mut_ptr(),
+            sealed.as_ptr(),
+            SEALED,
+            additional.as_ptr(),
+            additional.len(),
+            nonce.as_ptr(),
+            key.expose().as_ptr(),
+        )
+    }
+}
+
+/// A Poly1305 computation under way.
+///
+/// # Invariants
+///
+/// `poly1305_init` has been called on the state.
+struct Poly1305(MaybeUninit<bindings::poly1305_desc_ctx>);
+
+impl Poly1305 {
+    /// Computes the tag of the message that `feed` adds in pieces, with a one-time key.
+    ///
+    /// The state is large and never moved, nor initialised beyond what C does.
+    #[inline]
+    fn tag(key: &[u8; 32], feed: impl FnOnce(&mut Self)) -> [u8; TAG_LEN] {
+        // Initialised where it stays, so that it is not copied.
+        //
+        // INVARIANT: The call below comes before everything else.
+        let mut poly1305 = Self(MaybeUninit::uninit());
+        // SAFETY: The first pointer is valid for writes of the struct, the second one for reads of
+        // 32 bytes.
+        unsafe { bindings::poly1305_init(poly1305.0.as_mut_ptr(), key.as_ptr()) };
+        feed(&mut poly1305);
+
+        let mut tag = [0; TAG_LEN];
+        // SAFETY: By the type invariant the state is initialised; the second pointer is valid for
+        // writes of 16 bytes. C overwrites the state with zeros.
+        unsafe { bindings::poly1305_final(poly1305.0.as_mut_ptr(), tag.as_mut_ptr()) };
+        tag
+    }
+
+    /// Adds a piece of the message, which must not be longer than `u32::MAX` bytes: see [`DataKey`].
+    #[inline]
+    fn update(&mut self, piece: &[u8]) {
+        // SAFETY: By the type invariant the state is initialised; the second pointer is valid for
+        // reads of `piece.len()` bytes, and a length that the cast has cut is a smaller one.
+        unsafe {
+            bindings::poly1305_update(self.0.as_mut_ptr(), piece.as_ptr(), piece.len() as u32)
+        };
+    }
+
+    /// Pads a message of `length` bytes to whole blocks and adds the last block of the AEAD: the
+    /// lengths of the additional data, of which there's none, and of the message.
+    #[inline]
+    fn end(&mut self, length: usize) {
+        let padding = length.wrapping_neg() % TAG_LEN;
+        if padding != 0 {
+            self.update([0; TAG_LEN].get(..padding).unwrap_or_default());
+        }
+        self.update(&lengths(length));
+    }
+}
+
+/// The last block of the AEAD for no additional data and a message of `length` bytes.
+#[inline]
+fn lengths(length: usize) -> [u8; TAG_LEN] {
+    (u128::from(length as u64) << 64).to_le_bytes()
+}
+
+/// One direction's key of a session: ChaCha20-Poly1305 (RFC 8439) with a counter as the nonce and no
+/// additional data, arranged for speed.
+///
+/// # Why not `chacha20poly1305_encrypt`
+///
+/// Poly1305 needs a fresh key for each message: the first 32 bytes of the ChaCha20 key stream's block
+/// 0. The library computes that block on its own, and a single block takes the scalar code: 9% of
+/// all instructions that the C driver spends on bulk traffic. The vector code computes two to eight
+/// blocks at once anyway, so here a block of zeros stands in front of the message and the block comes
+/// out of the one call that encrypts the message (block 1 onwards), nearly for nothing. That is what
+/// the [`DataKey::SCRATCH`] bytes in front of every buffer are for. When sending they are headroom
+/// over which the headers are written later; they hold the one-time key only during the call.
+///
+/// When receiving, the same trick means that the message is decrypted before it is known to be
+/// authentic. So decryption works on a copy, Poly1305 runs over the original ciphertext, and when
+/// the tag is wrong the caller throws the copy away unread.
+///
+/// # Buffers
+///
+/// The vector code for Poly1305 starts only when one call has at least 288 bytes, so messages are
+/// best in one piece. Buffers need no alignment. Messages longer than `u32::MAX` bytes are refused.
+pub(crate) struct DataKey {
+    /// The key as the ChaCha20 state has it.
+    words: [u32; 8],
+}
+
+impl DataKey {
+    /// Bytes of scratch space in front of each message.
+    pub(crate) const SCRATCH: usize = CHACHA_BLOCK_LEN;
+    /// Bytes of the tag behind each sealed message.
+    pub(crate) const TAG: usize = TAG_LEN;
+
+    /// Prepares a key.
+    pub(crate) fn new(key: &Secret<32>) -> Self {
+        let mut words = [0; 8];
+        for (word, bytes) in words.iter_mut().zip(key.expose().chunks_exact(4)) {
+            if let Some(bytes) = bytes.first_chunk() {
+                *word = u32::from_le_bytes(*bytes);
+            }
+        }
+        Self { words }
+    }
+
+    /// Encrypts a message where it stands.
+    ///
+    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything, the plaintext, and [`DataKey::TAG`] bytes
+    /// of anything; it becomes zeros, the ciphertext and the tag. `false`, with the buffer unchanged,
+    /// if it is too short for that or too long.
+    ///
+    /// No counter may be used twice with the same key.
+    #[inline]
+    #[must_use]
+    pub(crate) fn seal_in_place(&self, counter: u64, buffer: &mut [u8]) -> bool {
+        if u32::try_from(buffer.len()).is_err() {
+            return false;
+        }
+        let Some((text, tag)) = buffer.split_last_chunk_mut::<TAG_LEN>() else {
+            return false;
+        };
+        let Some(length) = text.len().checked_sub(Self::SCRATCH) else {
+            return false;
+        };
+
+        self.crypt(counter, text);
+        *tag = lengths(length);
+        let Some((scratch, rest)) = buffer.split_first_chunk_mut() else {
+            return false;
+        };
+        let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
+            if length % TAG_LEN == 0 {
+                // No padding, and the last block stands where the tag is going to be: Poly1305 needs
+                // but one call, which saves saving the vector registers twice.
+                poly1305.update(rest);
+            } else {
+                poly1305.update(rest.get(..length).unwrap_or_default());
+                poly1305.end(length);
+            }
+        });
+        // Not volatile: the buffer is the caller's, so the writes are not dead.
+        *scratch = [0; Self::SCRATCH];
+        if let Some(tag) = rest.last_chunk_mut() {
+            *tag = computed;
+        }
+        true
+    }
+
+    /// Decrypts a copy of a message and checks the original.
+    ///
+    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything and a copy of the ciphertext; it becomes
+    /// zeros and the plaintext. `source` is the original ciphertext. `false`, with the buffer's
+    /// content of no use, if the message is not authentic or the lengths do not fit.
+    ///
+    /// Nobody else may be able to write to `source` while it is copied and checked, or what was
+    /// checked might differ from what was decrypted. A received packet whose pages somebody shares
+    /// (`skb_has_shared_frag()`: a local sender that spliced a file into its socket, say) goes
+    /// through [`DataKey::open_alone`] instead.
+    #[inline]
+    #[must_use]
+    pub(crate) fn open_in_place(
+        &self,
+        counter: u64,
+        source: &[u8],
+        buffer: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> bool {
+        self.open_in_place_sliced(counter, core::iter::once(source), buffer, tag)
+    }
+
+    /// [`DataKey::open_in_place`] for an original that lies in several pieces.
+    #[inline]
+    #[must_use]
+    pub(crate) fn open_in_place_sliced<'a>(
+        &self,
+        counter: u64,
+        source: impl Iterator<Item = &'a [u8]>,
+        buffer: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> bool {
+        if u32::try_from(buffer.len()).is_err() {
+            return false;
+        }
+        self.crypt(counter, buffer);
+        let Some((scratch, message)) = buffer.split_first_chunk_mut() else {
+            return false;
+        };
+        let mut left = Some(message.len());
+        let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
+            for piece in source {
+                left = left.and_then(|left| left.checked_sub(piece.len()));
+                if left.is_none() {
+                    return;
+                }
+                poly1305.update(piece);
+            }
+            poly1305.end(message.len());
+        });
+        *scratch = [0; Self::SCRATCH];
+        left == Some(0) && ct_eq(&computed, tag)
+    }
+
+    /// Checks and decrypts a message of which there's no other trustworthy copy.
+    ///
+    /// As [`DataKey::open_in_place`], but the check is made on `buffer` itself before it is
+    /// decrypted, at the price of one more ChaCha20 block. When it returns `false` the ciphertext has
+    /// not been decrypted.
+    #[inline]
+    #[must_use]
+    pub(crate) fn open_alone(&self, counter: u64, buffer: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+        if u32::try_from(buffer.len()).is_err() {
+            return false;
+        }
+        let Some((scratch, message)) = buffer.split_first_chunk_mut() else {
+            return false;
+        };
+        self.crypt(counter, scratch);
+        let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
+            poly1305.update(message);
+            poly1305.end(message.len());
+        });
+        let authentic = ct_eq(&computed, tag);
+        if authentic {
+            self.crypt(counter, buffer);
+        }
+        if let Some(scratch) = buffer.first_chunk_mut() {
+            *scratch = [0; Self::SCRATCH];
+        }
+        authentic
+    }
+
+    /// Encrypts or decrypts what is behind the scratch space, and makes the one-time key appear there.
+    #[inline]
+    fn crypt(&self, counter: u64, buffer: &mut [u8]) {
+        if let Some(scratch) = buffer.first_chunk_mut() {
+            *scratch = [0; Self::SCRATCH];
+        }
+        self.chacha20(counter, buffer);
+    }
+
+    /// XORs the key stream of a message, from block 0 on, to a buffer of at most `u32::MAX` bytes.
+    #[inline]
+    fn chacha20(&self, counter: u64, buffer: &mut [u8]) {
+        let [k0, k1, k2, k3, k4, k5, k6, k7] = self.words;
+        let mut state = bindings::chacha_state {
+            x: [
+                // «expand 32-byte k»
+                0x6170_7865,
+                0x3320_646e,
+                0x7962_2d32,
+                0x6b20_6574,
+                k0,
+                k1,
+                k2,
+                k3,
+                k4,
+                k5,
+                k6,
+                k7,
+                // The block counter, then the nonce: 32 zero bits and the message counter.
+                0,
+                0,
+                counter as u32,
+                (counter >> 32) as u32,
+            ],
+        };
+        let data = buffer.as_mut_ptr();
+        // SAFETY: The state is initialised; `data` is valid for reads and writes of the length given
+        // (one that was cut by the cast is a smaller one), and the C function works in place.
+        unsafe {
+            bindings::chacha_crypt(
+                &raw mut state,
+                data,
+                data,
+                buffer.len() as u32,
+                CHACHA_ROUNDS,
+            )
+        };
+        state.x = [0; 16];
+        keep_writes(&mut state);
+    }
+}
+
+/// The one-time key of Poly1305 in the key stream's block 0.
+#[inline]
+fn one_time_key(block: &[u8; DataKey::SCRATCH]) -> &[u8; 32] {
+    block.first_chunk().unwrap_or(&[0; 32])
+}
+
+impl Drop for DataKey {
+    fn drop(&mut self) {
+        self.words = [0; 8];
+        keep_writes(&mut self.words);
+    }
+}

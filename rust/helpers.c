@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One-line wrappers of what the kernel's headers define inline or as macros, for Rust to call. */
+
+#include "bindings/bindings.h"
+
+/* linux/refcount.h */
+bool rust_helper_refcount_inc_not_zero(refcount_t *r)
+{
+	return refcount_inc_not_zero(r);
+}
+
+/* linux/spinlock.h */
+void rust_helper_spin_lock_bh(spinlock_t *lock)
+{
+	spin_lock_bh(lock);
+}
+
+void rust_helper_spin_unlock_bh(spinlock_t *lock)
+{
+	spin_unlock_bh(lock);
+}
+
+bool rust_helper_spin_trylock_bh(spinlock_t *lock)
+{
+	return spin_trylock_bh(lock);
+}
+
+/* linux/jiffies.h, linux/timer.h, linux/timekeeping.h */
+unsigned long rust_helper_jiffies_now(void)
+{
+	return jiffies;
+}
+
+bool rust_helper_timer_pending(const struct timer_list *timer)
+{
+	return timer_pending(timer);
+}
+
+u64 rust_helper_ktime_get_coarse_boottime_ns(void)
+{
+	return ktime_get_coarse_boottime_ns();
+}
+
+/* linux/workqueue.h */
+struct workqueue_struct *rust_helper_alloc_workqueue(const char *name, unsigned int flags)
+{
+	return alloc_workqueue("%s", flags, 0, name);
+}
+
+/* linux/xarray.h */
+void rust_helper_xa_init_alloc_bh(struct xarray *xa)
+{
+	xa_init_flags(xa, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_BH);
+}
+
+int rust_helper_xa_alloc_cyclic_bh(struct xarray *xa, u32 *id, void *entry, u32 *next, gfp_t gfp)
+{
+	return xa_alloc_cyclic_bh(xa, id, entry, xa_limit_32b, next, gfp);
+}
+
+/* Only a present entry is replaced, so this never allocates. */
+void *rust_helper_xa_replace_bh(struct xarray *xa, unsigned long index, void *entry)
+{
+	return xa_load(xa, index) ? xa_store_bh(xa, index, entry, GFP_ATOMIC) : NULL;
+}
+
+void *rust_helper_xa_find_present(struct xarray *xa, unsigned long *index)
+{
+	return xa_find(xa, index, ULONG_MAX, XA_PRESENT);
+}
+
+void *rust_helper_xa_erase_bh(struct xarray *xa, unsigned long index)
+{
+	return xa_erase_bh(xa, index);
+}
+
+/* net/net_namespace.h */
+struct net *rust_helper_get_net(struct net *net)
+{
+	return get_net(net);
+}
+
+void rust_helper_put_net(struct net *net)
+{
+	put_net(net);
+}
+
+struct net *rust_helper_maybe_get_net(struct net *net)
+{
+	return maybe_get_net(net);
+}
+
+void rust_helper_net_passive_inc(struct net *net)
+{
+	net_passive_inc(net);
+}
+
+u64 rust_helper_net_cookie(struct net *net)
+{
+	return net->net_cookie;
+}
+
+struct net *rust_helper_dev_net(const struct net_device *dev)
+{
+	return dev_net(dev);
+}
+
+struct net *rust_helper_rtnl_newlink_link_net(struct rtnl_newlink_params *params)
+{
+	return rtnl_newlink_link_net(params);
+}
+
+/* linux/netdevice.h */
+void *rust_helper_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+void rust_helper_dev_hold(struct net_device *dev)
+{
+	dev_hold(dev);
+}
+
+void rust_helper_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}
+
+bool rust_helper_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
+}
+
+void rust_helper_netif_keep_dst(struct net_device *dev)
+{
+	netif_keep_dst(dev);
+}
+
+void rust_helper_set_lltx(struct net_device *dev)
+{
+	dev->lltx = true;
+}
+
+void rust_helper_set_tstats(struct net_device *dev)
+{
+	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
+}
+
+void rust_helper_set_needs_free_netdev(struct net_device *dev)
+{
+	dev->needs_free_netdev = true;
+}
+
+void rust_helper_add_features(struct net_device *dev, netdev_features_t features)
+{
+	dev->features |= features, dev->hw_features |= features, dev->hw_enc_features |= features;
+}
+
+void rust_helper_set_no_queue(struct net_device *dev)
+{
+	dev->priv_flags |= IFF_NO_QUEUE;
+}
+
+netdev_features_t rust_helper_tunnel_features(void)
+{
+	return NETIF_F_HW_CSUM | NETIF_F_RXCSUM | NETIF_F_SG | NETIF_F_GSO | NETIF_F_GSO_SOFTWARE | NETIF_F_HIGHDMA;
+}
+
+void rust_helper_dev_sw_netstats_rx_add(struct net_device *dev, unsigned int len)
+{
+	dev_sw_netstats_rx_add(dev, len);
+}
+
+void rust_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len)
+{
+	dev_sw_netstats_tx_add(dev, packets, len);
+}
+
+void rust_helper_dev_stats_add_rx_errors(struct net_device *dev, unsigned long n)
+{
+	DEV_STATS_ADD(dev, rx_errors, n);
+}
+
+void rust_helper_dev_stats_add_rx_frame_errors(struct net_device *dev, unsigned long n)
+{
+	DEV_STATS_ADD(dev, rx_frame_errors, n);
+}
+
+void rust_helper_dev_stats_add_rx_length_errors(struct net_device *dev, unsigned long n)
+{
+	DEV_STATS_ADD(dev, rx_length_errors, n);
+}
+
+void rust_helper_dev_stats_add_tx_errors(struct net_device *dev, unsigned long n)
+{
+	DEV_STATS_ADD(dev, tx_errors, n);
+}
+
+void rust_helper_dev_stats_add_tx_dropped(struct net_device *dev, unsigned long n)
+{
+	DEV_STATS_ADD(dev, tx_dropped, n);
+}
+
+void rust_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi, int (*poll)(struct napi_struct *, int))
+{
+	netif_napi_add(dev, napi, poll);
+}
+
+void rust_helper_netif_napi_del_nosync(struct napi_struct *napi)
+{
+	__netif_napi_del(napi);
+}
+
+void rust_helper_napi_schedule(struct napi_struct *napi)
+{
+	napi_schedule(napi);
+}
+
+void rust_helper_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void rust_helper_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+/* linux/cpumask.h */
+bool rust_helper_cpu_online(unsigned int cpu)
+{
+	return cpu_online(cpu);
+}
+
+unsigned int rust_helper_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+unsigned int rust_helper_cpumask_next_wrap_online(int cpu)
+{
+	return cpumask_next_wrap(cpu, cpu_online_mask);
+}
+
+/* linux/sched.h */
+void rust_helper_cond_resched(void)
+{
+	cond_resched();
+}
+
+/* linux/random.h */
+bool rust_helper_rng_is_initialized(void)
+{
+	return rng_is_initialized();
+}
+
+u32 rust_helper_get_random_u32_below(u32 ceiling)
+{
+	return get_random_u32_below(ceiling);
+}
+
+/* linux/inetdevice.h, net/addrconf.h: what a point-to-point tunnel wants of its addresses */
+void rust_helper_disable_send_redirects(struct in_device *in_dev)
+{
+	IN_DEV_CONF_SET(in_dev, SEND_REDIRECTS, false);
+}
+
+void rust_helper_disable_all_send_redirects(struct net_device *dev)
+{
+	IPV4_DEVCONF_ALL(dev_net(dev), SEND_REDIRECTS) = false;
+}
+
+struct in_device *rust_helper___in_dev_get_rtnl(const struct net_device *dev)
+{
+	return __in_dev_get_rtnl(dev);
+}
+
+struct inet6_dev *rust_helper___in6_dev_get_rtnl(const struct net_device *dev)
+{
+	return __in6_dev_get(dev);
+}
+
+void rust_helper_set_addr_gen_mode_none(struct inet6_dev *in6_dev)
+{
+	in6_dev->cnf.addr_gen_mode = IN6_ADDR_GEN_MODE_NONE;
+}
+
+/* linux/skbuff.h, net/gso.h, net/dst.h */
+void rust_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
+{
+	kfree_skb_reason(skb, reason);
+}
+
+struct skb_shared_info *rust_helper_skb_shinfo(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb);
+}
+
+struct sk_buff *rust_helper_alloc_skb(unsigned int size, gfp_t gfp)
+{
+	return alloc_skb(size, gfp);
+}
+
+void rust_helper_skb_reserve(struct sk_buff *skb, int len)
+{
+	skb_reserve(skb, len);
+}
+
+struct sk_buff *rust_helper_netdev_alloc_skb(struct net_device *dev, unsigned int len)
+{
+	return netdev_alloc_skb(dev, len);
+}
+
+bool rust_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_may_pull(skb, len);
+}
+
+int rust_helper_pskb_trim(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_trim(skb, len);
+}
+
+bool rust_helper_skb_is_gso(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb);
+}
+
+struct sk_buff *rust_helper_skb_gso_segment(struct sk_buff *skb, netdev_features_t features)
+{
+	return skb_gso_segment(skb, features);
+}
+
+netdev_features_t rust_helper_segment_features(void)
+{
+	return NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_HIGHDMA;
+}
+
+unsigned int rust_helper_skb_dst_mtu(struct sk_buff *skb)
+{
+	return skb_valid_dst(skb) ? dst_mtu(skb_dst(skb)) : 0;
+}
+
+void rust_helper_skb_dst_drop(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+}
+
+void rust_helper_skb_orphan(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+}
+
+bool rust_helper_is_skb_wmem(const struct sk_buff *skb)
+{
+	return is_skb_wmem(skb);
+}
+
+void rust_helper_refcount_add_wmem(struct sock *sk, int delta)
+{
+	refcount_add(delta, &sk->sk_wmem_alloc);
+}
+
+u32 rust_helper_skb_get_hash(struct sk_buff *skb)
+{
+	return skb_get_hash(skb);
+}
+
+void rust_helper_skb_copy_hash(struct sk_buff *to, const struct sk_buff *from)
+{
+	skb_copy_hash(to, from);
+}
+
+void rust_helper_skb_set_csum_unnecessary(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_UNNECESSARY, skb->csum_level = ~0;
+}
+
+void rust_helper_skb_set_csum_partial(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_PARTIAL;
+}
+
+bool rust_helper_skb_is_csum_partial(const struct sk_buff *skb)
+{
+	return skb->ip_summed == CHECKSUM_PARTIAL;
+}
+
+void rust_helper_skb_set_ignore_df(struct sk_buff *skb)
+{
+	skb->ignore_df = 1;
+}
+
+__be16 rust_helper_ip_tunnel_parse_protocol(const struct sk_buff *skb)
+{
+	return ip_tunnel_parse_protocol(skb);
+}
+
+u8 rust_helper_ip_tunnel_ecn_encap(u8 tos, const struct sk_buff *skb)
+{
+	return ip_tunnel_ecn_encap(tos, ip_hdr(skb), skb);
+}
+
+u8 rust_helper_ip_tunnel_get_dsfield(const struct sk_buff *skb)
+{
+	return ip_tunnel_get_dsfield(ip_hdr(skb), skb);
+}
+
+int rust_helper_INET_ECN_decapsulate(struct sk_buff *skb, u8 outer, u8 inner)
+{
+	return INET_ECN_decapsulate(skb, outer, inner);
+}
+
+void *rust_helper_skb_frag_address(const skb_frag_t *frag)
+{
+	return skb_frag_address(frag);
+}
+
+void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int size, unsigned int truesize)
+{
+	skb_add_rx_frag(skb, i, virt_to_head_page(data), data - page_address(virt_to_head_page(data)), size, truesize);
+}
+
+void *rust_helper_netdev_alloc_frag(unsigned int size)
+{
+	return netdev_alloc_frag(size);
+}
+
+void rust_helper_skb_free_frag(void *data)
+{
+	skb_free_frag(data);
+}
+
+/* linux/icmpv6.h, net/icmp.h: functions or inline, by configuration */
+void rust_helper_icmp_ndo_send(struct sk_buff *skb, int type, int code, __be32 info)
+{
+	icmp_ndo_send(skb, type, code, info);
+}
+
+void rust_helper_icmpv6_ndo_send(struct sk_buff *skb, u8 type, u8 code, u32 info)
+{
+	icmpv6_ndo_send(skb, type, code, info);
+}
+
+/* net/route.h, net/ip6_route.h, net/dst_cache.h */
+struct net *rust_helper_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
+
+void rust_helper_classify_flow4(const struct sock *sk, struct flowi4 *flow)
+{
+	security_sk_classify_flow(sk, flowi4_to_flowi_common(flow));
+}
+
+void rust_helper_classify_flow6(const struct sock *sk, struct flowi6 *flow)
+{
+	security_sk_classify_flow(sk, flowi6_to_flowi_common(flow));
+}
+
+bool rust_helper_ip_is_local_address(struct net *net, __be32 address)
+{
+	return inet_confirm_addr(net, NULL, 0, address, RT_SCOPE_HOST);
+}
+
+bool rust_helper_ipv6_is_local_address(struct net *net, const struct in6_addr *address)
+{
+	return ipv6_chk_addr(net, address, NULL, 0);
+}
+
+int rust_helper_ip4_dst_hoplimit(const struct dst_entry *dst)
+{
+	return ip4_dst_hoplimit(dst);
+}
+
+void rust_helper_dst_release(struct dst_entry *dst)
+{
+	dst_release(dst);
+}
+
+void rust_helper_dst_hold(struct dst_entry *dst)
+{
+	dst_hold(dst);
+}
+
+struct net_device *rust_helper_dst_dev(const struct dst_entry *dst)
+{
+	return dst_dev(dst);
+}
+
+void rust_helper_dst_cache_reset(struct dst_cache *cache)
+{
+	dst_cache_reset(cache);
+}
+
+/* net/udp_tunnel.h */
+int rust_helper_udp_sock_create(struct net *net, struct udp_port_cfg *config, struct socket **socket)
+{
+	return udp_sock_create(net, config, socket);
+}
+
+bool rust_helper_ipv6_mod_enabled(void)
+{
+	return ipv6_mod_enabled();
+}
+
+void rust_helper_sock_hold(struct sock *sk)
+{
+	sock_hold(sk);
+}
+
+void rust_helper_sock_put(struct sock *sk)
+{
+	sock_put(sk);
+}
+
+__be16 rust_helper_inet_sport(const struct sock *sk)
+{
+	return inet_sk(sk)->inet_sport;
+}
+
+void rust_helper_udp_accept_gso(struct sock *sk)
+{
+	udp_set_bit(GRO_ENABLED, sk), udp_set_bit(ACCEPT_L4, sk);
+}
+
+void *rust_helper_sk_user_data(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_user_data);
+}
+
+u32 rust_helper_ipv6_iface_scope_id(const struct in6_addr *address, int ifindex)
+{
+	return ipv6_iface_scope_id(address, ifindex);
+}
+
+/* linux/string.h */
+void rust_helper_memzero_explicit(void *data, size_t len)
+{
+	memzero_explicit(data, len);
+}
+
+/* net/netlink.h, net/genetlink.h */
+struct nlattr *rust_helper_nla_nest_start(struct sk_buff *skb, int type)
+{
+	return nla_nest_start(skb, type);
+}
+
+int rust_helper_nla_nest_end_safe(struct sk_buff *skb, struct nlattr *start)
+{
+	return nla_nest_end_safe(skb, start);
+}
+
+void rust_helper_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start)
+{
+	nla_nest_cancel(skb, start);
+}
+
+void rust_helper_genlmsg_end(struct sk_buff *skb, void *header)
+{
+	genlmsg_end(skb, header);
+}
+
+void rust_helper_genlmsg_cancel(struct sk_buff *skb, void *header)
+{
+	genlmsg_cancel(skb, header);
+}
+
+void rust_helper_genl_dump_check_consistent(struct netlink_callback *cb, void *header)
+{
+	genl_dump_check_consistent(cb, header);
+}
+
+const struct genl_info *rust_helper_genl_info_dump(struct netlink_callback *cb)
+{
+	return genl_info_dump(cb);
+}
+
+struct net *rust_helper_genl_info_net(const struct genl_info *info)
+{
+	return genl_info_net(info);
+}
+
+void *rust_helper_genlmsg_data(const struct genlmsghdr *header)
+{
+	return genlmsg_data(header);
+}
+
+int rust_helper_genlmsg_len(const struct genlmsghdr *header)
+{
+	return genlmsg_len(header);
+}
+
+/* linux/capability.h */
+bool rust_helper_net_ns_capable(const struct net *net)
+{
+	return ns_capable(net->user_ns, CAP_NET_ADMIN);
+}
+
+/* linux/netdevice.h: fields that are bit-fields or behind macros */
+void rust_helper_set_mtu(struct net_device *dev, unsigned int mtu)
+{
+	dev->mtu = mtu;
+}
+
+unsigned int rust_helper_dev_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->mtu);
+}
+
+void rust_helper_set_device_type(struct net_device *dev)
+{
+	static const struct device_type type = { .name = KBUILD_MODNAME }; SET_NETDEV_DEVTYPE(dev, &type);
+}
+
+void *rust_helper_skb_pull(struct sk_buff *skb, unsigned int len)
+{
+	return __skb_pull(skb, len);
+}
+
+struct sk_buff *rust_helper_skb_share_check(struct sk_buff *skb, gfp_t gfp)
+{
+	return skb_share_check(skb, gfp);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use core::ptr::NonNull;
+use kernel::{
+    prelude::*,
+    sync::aref::AlwaysRefCounted,
+    types::Opaque,
+};
+
+use super::{namespace::Net, rtnl::RtnlGuard};
+use crate::bindings;
+
+/// A network device (`struct net_device`).
+///
+/// While an [`ARef`](kernel::sync::aref::ARef) to one exists, unregistering the device does not
+/// finish.
+#[repr(transparent)]
+pub(crate) struct NetDevice(Opaque<bindings::net_device>);
+
+// SAFETY: What this type offers may be used from any thread.
+unsafe impl Send for NetDevice {}
+// SAFETY: As above.
+unsafe impl Sync for NetDevice {}
+
+// SAFETY: `dev_hold` and `dev_put` count references, without which a device is not freed.
+unsafe impl AlwaysRefCounted for NetDevice {
+    fn inc_ref(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::dev_hold(self.as_raw()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up one reference.
+        unsafe { bindings::dev_put(obj.cast().as_ptr()) };
+    }
+}
+
+/// A counter of the device that counts packets which were not handled normally.
+#[derive(Clone, Copy)]
+pub(crate) enum Trouble {
+    /// `rx_errors` and `rx_frame_errors`: a packet whose contents were not acceptable.
+    ReceivedFrame,
+    /// `rx_errors` and `rx_length_errors`: a packet whose length was not what it said.
+    ReceivedLength,
+    /// `tx_errors`: a packet that could not be sent.
+    Sending,
+    /// `tx_dropped`: a packet that was given up while it waited.
+    SendingDropped,
+}
+
+impl NetDevice {
+    /// Lends a device.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point at a device that stays valid for `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: By the safety requirement; `NetDevice` is a transparent wrapper.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Returns the C object.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    /// Returns whether the device is up.
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_running(self.as_raw()) }
+    }
+
+    /// Returns the interface index, unique in the device's namespace.
+    #[inline]
+    pub(crate) fn index(&self) -> i32 {
+        // SAFETY: The device is valid; a torn read is impossible.
+        unsafe { (&raw const (*self.as_raw()).ifindex).read_volatile() }
+    }
+
+    /// Returns the device's MTU in bytes.
+    #[inline]
+    pub(crate) fn mtu(&self) -> usize {
+        // SAFETY: The device is valid.
+        unsafe { bindings::dev_mtu(self.as_raw()) as usize }
+    }
+
+    /// Calls a function with the device's name, which renaming may change at any time.
+    pub(crate) fn with_name<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: The device is valid; its name is an array of bytes with a NUL at the end at any
+        // time, and a copy of it is taken.
+        let name = unsafe { (&raw const (*self.as_raw()).name).read_volatile() };
+        let mut bytes = [0u8; 16];
+        for (to, from) in bytes.iter_mut().zip(name) {
+            *to = from as u8;
+        }
+        let len = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        f(bytes.get(..len).unwrap_or(&[]))
+    }
+
+    /// Returns the namespace that the device is in now.
+    pub(crate) fn namespace<'a>(&'a self, _rtnl: &'a RtnlGuard) -> &'a Net {
+        // SAFETY: The device is valid, and the RTNL keeps it where it is; its namespace lives
+        // while it has devices.
+        unsafe { Net::from_raw(bindings::dev_net(self.as_raw())) }
+    }
+
+    /// Says that the link has no carrier. Context: under the RTNL.
+    pub(crate) fn carrier_off(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_carrier_off(self.as_raw()) };
+    }
+
+    /// Counts a received packet of `len` bytes. Context: softirq, or with softirqs disabled.
+    #[inline]
+    pub(crate) fn count_received(&self, len: usize) {
+        // SAFETY: The device is valid and has per-CPU statistics (`link::setup`).
+        unsafe { bindings::dev_sw_netstats_rx_add(self.as_raw(), len as u32) };
+    }
+
+    /// Counts sent packets beyond those that the IP layer counted. Context: as above.
+    #[inline]
+    pub(crate) fn count_sent(&self, packets: usize, len: usize) {
+        // SAFETY: The device is valid and has per-CPU statistics (`link::setup`).
+        unsafe { bindings::dev_sw_netstats_tx_add(self.as_raw(), packets as u32, len as u32) };
+    }
+
+    /// Counts packets that were not handled normally. Context: any.
+    pub(crate) fn count_trouble(&self, trouble: Trouble, packets: usize) {
+        // SAFETY: The device is valid.
+        unsafe {
+            match trouble {
+                Trouble::ReceivedFrame => {
+                    bindings::dev_stats_add_rx_errors(self.as_raw(), packets);
+                    bindings::dev_stats_add_rx_frame_errors(self.as_raw(), packets);
+                }
+                Trouble::ReceivedLength => {
+                    bindings::dev_stats_add_rx_errors(self.as_raw(), packets);
+                    bindings::dev_stats_add_rx_length_errors(self.as_raw(), packets);
+                }
+                Trouble::Sending => bindings::dev_stats_add_tx_errors(self.as_raw(), packets),
+                Trouble::SendingDropped => {
+                    bindings::dev_stats_add_tx_dropped(self.as_raw(), packets)
+                }
+            }
+        }
+    }
+
+    /// Prepares a device without link-layer addresses for coming up: no ICMP redirects, which make
+    /// no sense through a tunnel, and no automatic IPv6 link-local address. Context: under the
+    /// RTNL.
+    pub(crate) fn quiet_addressing(&self) {
+        // SAFETY: The device is valid, and the RTNL protects its address configuration.
+        unsafe {
+            let in_dev = bindings::__in_dev_get_rtnl(self.as_raw());
+            if !in_dev.is_null() {
+                bindings::disable_send_redirects(in_dev);
+                bindings::disable_all_send_redirects(self.as_raw());
+            }
+            let in6_dev = bindings::__in6_dev_get_rtnl(self.as_raw());
+            if !in6_dev.is_null() {
+                bindings::set_addr_gen_mode_none(in6_dev);
+            }
+        }
+    }
+}

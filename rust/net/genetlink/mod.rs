@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Generic netlink families whose commands are implemented in Rust.
+//!
+//! (The `kernel` crate's `net::netlink` can only multicast.)
+//!
+//! A command is a type that implements [`Do`], called once for each request, or [`Dump`], which
+//! answers a request with as many messages as it takes. A [`Family`] is a constant table of
+//! commands; [`Family::register`] makes it reachable.
+//!
+//! The attributes of a request are checked against the command's [`Policy`] table, nested ones
+//! included, before its handler runs, and generic netlink answers what fails with an error number
+//! and an extended-ack text of its own. What reaches the handler is therefore well-formed up to the
+//! depth of the policy, and read with [`Attributes`], which needs no policy of its own.
+//!
+//! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
+
+mod attribute;
+mod message;
+pub(crate) mod policy;
+
+use core::{ffi::CStr, marker::PhantomData, ptr::NonNull};
+use kernel::{
+    error::{from_result, to_result},
+    ffi,
+    prelude::*,
+    types::Opaque,
+};
+
+use crate::{bindings, net::namespace::Net};
+
+pub(crate) use self::{
+    attribute::{Attribute, Attributes, Malformed, Step, Table},
+    message::{Batch, Message, Nest, Writer},
+    policy::Policy,
+};
+
+impl From<Malformed> for Error {
+    fn from(_: Malformed) -> Self {
+        EINVAL
+    }
+}
+
+/// A request from user space, whose attributes have passed the command's policy.
+///
+/// # Invariants
+///
+/// `payload` is what follows the headers of a valid message, and `net` the namespace of the socket
+/// that sent it; both stay for `'a`.
+pub(crate) struct Request<'a> {
+    payload: &'a [u8],
+    net: &'a Net,
+}
+
+impl<'a> Request<'a> {
+    /// Wraps what generic netlink hands to a callback.
+    ///
+    /// # Safety
+    ///
+    /// `info` must be valid for the whole of `'a`, in which its message may not be written to.
+    unsafe fn new(info: NonNull<bindings::genl_info>) -> Self {
+        let info = info.as_ptr();
+        // SAFETY: `info` is valid, and generic netlink has checked that the message is at least as
+        // long as its headers, and at most as long as the buffer that it is in.
+        let payload = unsafe {
+            let header = (*info).genlhdr;
+            core::slice::from_raw_parts(
+                bindings::genlmsg_data(header).cast(),
+                bindings::genlmsg_len(header) as usize,
+            )
+        };
+        // SAFETY: The socket that sends a request is open, and keeps its namespace alive.
+        let net = unsafe { Net::from_raw(bindings::genl_info_net(info)) };
+        // INVARIANT: As above.
+        Self { payload, net }
+    }
+
+    /// Returns the attributes.
+    pub(crate) fn attributes(&self) -> Attributes<'a> {
+        Attributes::new(self.payload)
+    }
+
+    /// Returns the network namespace of the socket that sent the request.
+    pub(crate) fn namespace(&self) -> &'a Net {
+        self.net
+    }
+}
+
+/// A command that is answered with success or an error (a `doit` operation).
+pub(crate) trait Do: 'static {
+    /// The command's number.
+    const COMMAND: u8;
+
+    /// What its attributes must look like.
+    const POLICY: &'static [Policy];
+
+    /// The attributes that hold secrets. When the handler has returned, however it did, their
+    /// payload is zeroed in the message, which the kernel frees without that.
+    const SECRETS: &'static [&'static [Step]];
+
+    /// Handles a request.
+    ///
+    /// Context: process context, may sleep. Runs in parallel with other requests and dumps.
+    fn handle(request: &Request<'_>) -> Result;
+}
+
+/// Whether a dump has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is more to dump than fitted into this batch.
+    More,
+    /// That was all.
+    Complete,
+}
+
+/// A command that is answered with a series of messages (a `dumpit` operation).
+///
+/// The value that implements it is the state of one dump. It is dropped, in process context, when
+/// the dump has ended or user space has given it up.
+pub(crate) trait Dump: Send + Sized + 'static {
+    /// The command's number.
+    const COMMAND: u8;
+
+    /// What its attributes must look like.
+    const POLICY: &'static [Policy];
+
+    /// Begins a dump. Context: process context, may sleep.
+    fn start(request: &Request<'_>) -> Result<Self>;
+
+    /// Writes as many messages of the dump as there is room for in a batch. An error ends the dump.
+    ///
+    /// A dump goes on as user space reads: any amount of time passes between two calls.
+    ///
+    /// Context: process context, may sleep. Runs in parallel with requests and other dumps.
+    fn next(&mut self, batch: &mut Batch<'_>) -> Result<Progress>;
+}
+
+/// The C callbacks of a [`Do`].
+struct DoCallbacks<T>(PhantomData<T>);
+
+impl<T: Do> DoCallbacks<T> {
+    unsafe extern "C" fn doit(
+        _skb: *mut bindings::sk_buff,
+        info: *mut bindings::genl_info,
+    ) -> ffi::c_int {
+        from_result(|| {
+            let info = NonNull::new(info).ok_or(EINVAL)?;
+            // SAFETY: Generic netlink's argument is valid during the call, and nobody writes to the
+            // message before the handler has returned.
+            let result = T::handle(unsafe { &Request::new(info) });
+            // SAFETY: As above; and the request, which borrowed the message, is gone.
+            let message = unsafe { payload_mut(info) };
+            for path in T::SECRETS {
+                attribute::visit_mut(message, path, &mut |secret| {
+                    // SAFETY: A slice is valid for writes of its length.
+                    unsafe { bindings::memzero_explicit(secret.as_mut_ptr().cast(), secret.len()) };
+                });
+            }
+            result.map(|()| 0)
+        })
+    }
+}
+
+/// Returns what follows the headers of a request, for writing.
+///
+/// # Safety
+///
+/// `info` must be that of a `doit` callback that runs for the whole of `'a`, and nothing else may
+/// have a reference into its message. (C code that was given a clone of the buffer, as a packet
+/// tap on netlink is, may read it at the same time, and gets the old bytes or the new ones.)
+unsafe fn payload_mut<'a>(info: NonNull<bindings::genl_info>) -> &'a mut [u8] {
+    // SAFETY: As in `Request::new`. The message is in the linear part of a buffer that the sending
+    // socket made for it, which is writable.
+    unsafe {
+        let header = (*info.as_ptr()).genlhdr;
+        core::slice::from_raw_parts_mut(
+            bindings::genlmsg_data(header).cast(),
+            bindings::genlmsg_len(header) as usize,
+        )
+    }
+}
+
+/// The C callbacks of a [`Dump`].
+///
+/// The C side keeps a pointer to the state in the first word of `netlink_callback::ctx`: it is null
+/// or from [`KBox::into_raw`] from a successful `start` until `done`, which is always called then.
+struct DumpCallbacks<T>(PhantomData<T>);
+
+impl<T: Dump> DumpCallbacks<T> {
+    /// Returns where the pointer to the state is kept.
+    ///
+    /// # Safety
+    ///
+    /// `cb` must be valid.
+    unsafe fn slot(cb: *mut bindings::netlink_callback) -> *mut *mut T {
+        // SAFETY: `cb` is valid by the safety requirement. The union is big enough for a pointer
+        // and, holding `long`s, aligned for one.
+        unsafe { (&raw mut (*cb).__bindgen_anon_1).cast() }
+    }
+
+    unsafe extern "C" fn start(cb: *mut bindings::netlink_callback) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: Generic netlink's argument is valid, and so is the description of the
+            // request that it keeps there, with the message, which nobody writes to.
+            let request = unsafe {
+                let info = bindings::genl_info_dump(cb).cast_mut();
+                Request::new(NonNull::new(info).ok_or(EINVAL)?)
+            };
+            let state = KBox::new(T::start(&request)?, GFP_KERNEL)?;
+            // SAFETY: `cb` is valid. The slot owns the state from here on.
+            unsafe { Self::slot(cb).write(KBox::into_raw(state)) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn dumpit(
+        skb: *mut bindings::sk_buff,
+        cb: *mut bindings::netlink_callback,
+    ) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: `start` has succeeded and `done` was not yet called, so the slot holds a
+            // valid pointer. Netlink serialises the callbacks of one dump.
+            let state = unsafe { &mut **Self::slot(cb) };
+            let skb = NonNull::new(skb).ok_or(EINVAL)?;
+            let cb = NonNull::new(cb).ok_or(EINVAL)?;
+            // SAFETY: These are a `dumpit` callback's arguments, which are used for nothing else.
+            let mut batch = unsafe { Batch::new(skb, cb, T::COMMAND) };
+            match state.next(&mut batch)? {
+                Progress::Complete => Ok(0),
+                // Zero would end the dump, and an empty batch would never do so.
+                Progress::More if batch.len() == 0 => Err(EMSGSIZE),
+                Progress::More => Ok(batch.len() as ffi::c_int),
+            }
+        })
+    }
+
+    unsafe extern "C" fn done(cb: *mut bindings::netlink_callback) -> ffi::c_int {
+        // SAFETY: `done` follows a successful `start` once, so the slot holds a pointer from
+        // `KBox::into_raw`, which nobody uses afterwards.
+        drop(unsafe { KBox::from_raw(Self::slot(cb).read()) });
+        0
+    }
+}
+
+/// An entry of a family's table of commands (`struct genl_split_ops`).
+///
+/// # Invariants
+///
+/// The callbacks are those of one [`Do`] or [`Dump`], with its policy, which is never freed.
+#[repr(transparent)]
+pub(crate) struct Operation(bindings::genl_split_ops);
+
+// SAFETY: An operation is never written after its construction.
+unsafe impl Sync for Operation {}
+
+impl Operation {
+    /// A command for callers with `CAP_NET_ADMIN` in the user namespace that owns their socket's
+    /// network namespace (`GENL_UNS_ADMIN_PERM`). Others get `EPERM`.
+    pub(crate) const fn admin_do<T: Do>() -> Self {
+        // INVARIANT: As the type demands.
+        Self(bindings::genl_split_ops {
+            __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
+                __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_1 {
+                    pre_doit: None,
+                    doit: Some(DoCallbacks::<T>::doit),
+                    post_doit: None,
+                },
+            },
+            policy: policy::as_ptr(T::POLICY),
+            maxattr: policy::max_type(T::POLICY),
+            cmd: T::COMMAND,
+            internal_flags: 0,
+            flags: (bindings::GENL_UNS_ADMIN_PERM | bindings::GENL_CMD_CAP_DO) as u8,
+            validate: 0,
+        })
+    }
+
+    /// As [`Self::admin_do`], for a dump.
+    pub(crate) const fn admin_dump<T: Dump>() -> Self {
+        // INVARIANT: As the type demands.
+        Self(bindings::genl_split_ops {
+            __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
+                __bindgen_anon_2: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_2 {
+                    start: Some(DumpCallbacks::<T>::start),
+                    dumpit: Some(DumpCallbacks::<T>::dumpit),
+                    done: Some(DumpCallbacks::<T>::done),
+                },
+            },
+            policy: policy::as_ptr(T::POLICY),
+            maxattr: policy::max_type(T::POLICY),
+            cmd: T::COMMAND,
+            internal_flags: 0,
+            flags: (bindings::GENL_UNS_ADMIN_PERM | bindings::GENL_CMD_CAP_DUMP) as u8,
+            validate: 0,
+        })
+    }
+}
+
+/// A generic netlink family (`struct genl_family`), present in every network namespace, whose
+/// commands run in parallel.
+///
+/// # Invariants
+///
+/// The operations are `'static`, and the name is terminated.
+#[repr(transparent)]
+pub(crate) struct Family(Opaque<bindings::genl_family>);
+
+// SAFETY: Only generic netlink touches the structure, under its own lock.
+unsafe impl Sync for Family {}
+
+impl Family {
+    /// Describes a family.
+    ///
+    /// For constants: a name of more than 15 bytes, or operations that are too many or not in
+    /// ascending order of their commands, fail the build.
+    pub(crate) const fn new(
+        module: &'static ThisModule,
+        name: &'static CStr,
+        version: u32,
+        operations: &'static [Operation],
+    ) -> Self {
+        assert!(operations.len() <= u8::MAX as usize, "too many operations");
+        let mut i = 1;
+        while i < operations.len() {
+            assert!(operations[i - 1].0.cmd < operations[i].0.cmd, "operations not sorted");
+            i += 1;
+        }
+
+        // The first two bits are `netnsok` and `parallel_ops`. bindgen's own setters are not for
+        // constants.
+        let mut flags: u8 = 0b11;
+        if cfg!(target_endian = "big") {
+            flags = flags.reverse_bits();
+        }
+        let mut family = bindings::genl_family {
+            version,
+            _bitfield_1: bindings::__BindgenBitfieldUnit::new([flags]),
+            n_split_ops: operations.len() as u8,
+            // `Operation` is a transparent wrapper.
+            split_ops: operations.as_ptr().cast(),
+            module: module.as_ptr().cast(),
+            ..pin_init::zeroed()
+        };
+        let name = name.to_bytes_with_nul();
+        let mut i = 0;
+        while i < name.len() {
+            family.name[i] = name[i];
+            i += 1;
+        }
+        // INVARIANT: As just built.
+        Self(Opaque::new(family))
+    }
+
+    /// Makes the family reachable.
+    ///
+    /// A module that registers a family does so last: nothing waits for the dumps that are under
+    /// way when a [`Registration`] goes, but they keep the module from being unloaded, once it has
+    /// loaded.
+    ///
+    /// Context: process context. Errors: `EEXIST` if there is a family of that name, `ENOMEM`.
+    pub(crate) fn register(&'static self) -> Result<Registration> {
+        // SAFETY: The family is valid, as are its operations, and all of them are `'static`.
+        to_result(unsafe { bindings::genl_register_family(self.0.get()) })?;
+        // INVARIANT: Just registered.
+        Ok(Registration(self))
+    }
+}
+
+/// A registered [`Family`]; dropping it takes the family away, when no request is being handled.
+///
+/// # Invariants
+///
+/// The family is registered.
+pub(crate) struct Registration(&'static Family);
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // SAFETY: Registered by the type invariant.
+        unsafe { bindings::genl_unregister_family(self.0 .0.get()) };
+    }
+}

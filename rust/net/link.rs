@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kinds of virtual network links: what `ip link add … type KIND` creates.
+//!
+//! C headers: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h),
+//! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use core::marker::PhantomData;
+use kernel::{
+    error::{from_result, to_result},
+    prelude::*,
+    str::CStr,
+    sync::aref::ARef,
+    types::Opaque,
+};
+
+use super::{device::NetDevice, namespace::Net, rtnl::RtnlGuard, skb::SkBuff};
+use crate::{
+    bindings,
+    rcu::{Borrowed, RcuArc},
+};
+
+/// The driver of a kind of layer-3 tunnel device.
+///
+/// A device has one `Self`, which [`Self::new_link`] creates and [`Self::uninit`] takes down.
+pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
+    /// The name of the kind.
+    const KIND: &'static CStr;
+    /// How many bytes the tunnel puts in front of and behind a packet, all headers included.
+    const OVERHEAD: usize;
+    /// How many bytes of headroom packets should come with.
+    const HEADROOM: u16;
+    /// How many bytes of tailroom packets should come with.
+    const TAILROOM: u16;
+    /// The payload of a packet that fits into Ethernet frames.
+    const PADDING: usize;
+
+    /// Creates the driver's side of a device that is about to be registered.
+    ///
+    /// `creating` is the namespace that the device is created from. Context: under the RTNL.
+    fn new_link(dev: ARef<NetDevice>, creating: &Net) -> Result<RcuArc<Self>>;
+
+    /// The device was registered. Context: under the RTNL.
+    fn registered(this: Borrowed<'_, Self>);
+
+    /// The device is brought up. Context: under the RTNL.
+    fn open(this: Borrowed<'_, Self>) -> Result;
+
+    /// The device is taken down. Context: under the RTNL.
+    fn stop(this: Borrowed<'_, Self>);
+
+    /// A packet was routed to the device. Context: softirqs disabled, RCU read side.
+    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff) -> Result;
+
+    /// The device is being unregistered and not up. All references to the [`NetDevice`] must be
+    /// on their way out when this returns. Context: under the RTNL.
+    fn uninit(this: RcuArc<Self>);
+}
+
+/// What a device of a registered kind has behind it.
+///
+/// # Invariants
+///
+/// `driver` is null or came from [`RcuArc::into_raw`], in which case this object owns the count.
+#[repr(C)]
+struct Private<T> {
+    driver: *mut T,
+}
+
+/// A registered kind of link; dropping it deletes all links of the kind.
+///
+/// # Invariants
+///
+/// `ops` is registered with rtnetlink, and every device set up by it has a [`Private<T>`].
+#[pin_data(PinnedDrop)]
+pub(crate) struct LinkKind<T: TunnelDriver> {
+    #[pin]
+    ops: Opaque<bindings::rtnl_link_ops>,
+    _driver: PhantomData<T>,
+}
+
+// SAFETY: The operations are only touched by rtnetlink under its own locks.
+unsafe impl<T: TunnelDriver> Send for LinkKind<T> {}
+// SAFETY: As above.
+unsafe impl<T: TunnelDriver> Sync for LinkKind<T> {}
+
+/// The device operations of kind `T`.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: TunnelDriver> Operations<T> {
+    const TABLE: bindings::net_device_ops = bindings::net_device_ops {
+        ndo_uninit: Some(uninit::<T>),
+        ndo_open: Some(open::<T>),
+        ndo_stop: Some(stop::<T>),
+        ndo_start_xmit: Some(start_xmit::<T>),
+        // SAFETY: All other operations are optional pointers, for which zero means none.
+        ..unsafe { core::mem::zeroed() }
+    };
+}
+
+impl<T: TunnelDriver> LinkKind<T> {
+    /// Registers the kind. Context: process context. Errors: `EEXIST`, `ENOMEM`.
+    pub(crate) fn register() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            ops <- Opaque::try_ffi_init(|slot: *mut bindings::rtnl_link_ops| {
+                // SAFETY: `slot` is valid for writes, and pinned until the drop unregisters. Zero
+                // means absent for all other fields.
+                unsafe {
+                    slot.write_bytes(0, 1);
+                    (*slot).kind = T::KIND.as_char_ptr();
+                    (*slot).priv_size = size_of::<Private<T>>();
+                    (*slot).setup = Some(setup::<T>);
+                    (*slot).newlink = Some(new_link::<T>);
+                    to_result(bindings::rtnl_link_register(slot))
+                }
+            }),
+            _driver: PhantomData,
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: TunnelDriver> PinnedDrop for LinkKind<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Registered by the type invariant.
+        unsafe { bindings::rtnl_link_unregister(self.ops.get()) };
+    }
+}
+
+/// Finds the driver's side of a device, `None` if it is of another kind.
+///
+/// The answer may be used while the RTNL is held, which keeps the device from being unregistered.
+pub(crate) fn driver_of<'a, T: TunnelDriver>(
+    dev: &'a NetDevice,
+    _rtnl: &'a RtnlGuard,
+) -> Option<Borrowed<'a, T>> {
+    // SAFETY: The device is valid, and the RTNL keeps its link operations.
+    let kind = unsafe {
+        let ops = (*dev.as_raw()).rtnl_link_ops;
+        (!ops.is_null()).then(|| (*ops).newlink)??
+    };
+    let ours: unsafe extern "C" fn(_, _, _) -> _ = new_link::<T>;
+    if !core::ptr::fn_addr_eq(kind, ours) {
+        return None;
+    }
+    // SAFETY: The device is of our kind, and unregistering it needs the RTNL.
+    unsafe { private::<T>(dev.as_raw()) }
+}
+
+/// Returns the driver's side of a device.
+///
+/// # Safety
+///
+/// `dev` must be a device of kind `T`, and for `'a` either the RTNL or the RCU read side is held.
+#[inline]
+unsafe fn private<'a, T: TunnelDriver>(dev: *mut bindings::net_device) -> Option<Borrowed<'a, T>> {
+    // SAFETY: Devices of this kind have a `Private<T>`, zeroed at first.
+    let driver = unsafe {
+        let private = bindings::netdev_priv(dev).cast::<Private<T>>();
+        (&raw const (*private).driver).read_volatile()
+    };
+    // SAFETY: By the invariant of `Private` the pointer comes from `into_raw`. Its count is given
+    // up in `uninit` under the RTNL, after a grace period in which the device was not up.
+    (!driver.is_null()).then(|| unsafe { RcuArc::borrow_raw(driver) })
+}
+
+/// Sets up a new device.
+///
+/// # Safety
+///
+/// Only to be called by rtnetlink.
+unsafe extern "C" fn setup<T: TunnelDriver>(dev: *mut bindings::net_device) {
+    // SAFETY: The device is new and ours alone. The tables are static.
+    unsafe {
+        (*dev).netdev_ops = &Operations::<T>::TABLE;
+        (*dev).header_ops = &raw const bindings::ip_tunnel_header_ops;
+        (*dev).hard_header_len = 0;
+        (*dev).addr_len = 0;
+        (*dev).needed_headroom = T::HEADROOM;
+        (*dev).needed_tailroom = T::TAILROOM;
+        (*dev).type_ = bindings::ARPHRD_NONE as u16;
+        (*dev).flags = bindings::net_device_flags_IFF_POINTOPOINT | bindings::net_device_flags_IFF_NOARP;
+        bindings::set_no_queue(dev);
+        bindings::set_lltx(dev);
+        bindings::set_tstats(dev);
+        bindings::set_needs_free_netdev(dev);
+        bindings::add_features(dev, bindings::tunnel_features());
+        let largest = (i32::MAX as usize / T::PADDING) * T::PADDING;
+        bindings::set_mtu(dev, bindings::ETH_DATA_LEN - T::OVERHEAD as u32);
+        (*dev).max_mtu = (largest - T::OVERHEAD) as u32;
+        // ICMP errors need the route that a packet was sent by.
+        bindings::netif_keep_dst(dev);
+        bindings::netif_set_tso_max_size(dev, bindings::GSO_MAX_SIZE);
+        bindings::set_device_type(dev);
+    }
+}
+
+/// Creates a link.
+///
+/// # Safety
+///
+/// Only to be called by rtnetlink.
+unsafe extern "C" fn new_link<T: TunnelDriver>(
+    dev: *mut bindings::net_device,
+    params: *mut bindings::rtnl_newlink_params,
+    _extack: *mut bindings::netlink_ext_ack,
+) -> kernel::ffi::c_int {
+    from_result(|| {
+        // SAFETY: The device is valid and the RTNL is held.
+        let net_device = unsafe { NetDevice::from_raw(dev) };
+        // SAFETY: The parameters are valid for the duration of the call.
+        let creating = unsafe { Net::from_raw(bindings::rtnl_newlink_link_net(params)) };
+        let driver = T::new_link(net_device.into(), creating)?;
+        let raw = driver.clone().into_raw();
+        // SAFETY: `setup` gave the device a `Private<T>`.
+        let private = unsafe { bindings::netdev_priv(dev).cast::<Private<T>>() };
+        // SAFETY: As above.
+        // INVARIANT: The count that `into_raw` kept is the device's.
+        unsafe { (*private).driver = raw.cast_mut() };
+        // SAFETY: The device is set up and the RTNL is held. If registering fails, the core has
+        // called `uninit` or has not got as far as calling `init`.
+        if let Err(e) = to_result(unsafe { bindings::register_netdevice(dev) }) {
+            // SAFETY: As above.
+            unsafe { uninit::<T>(dev) };
+            return Err(e);
+        }
+        T::registered(driver.borrow());
+        Ok(0)
+    })
+}
+
+/// Takes the driver's side of a device down.
+///
+/// # Safety
+///
+/// `dev` must be a device of kind `T`; the RTNL must be held.
+unsafe extern "C" fn uninit<T: TunnelDriver>(dev: *mut bindings::net_device) {
+    // SAFETY: Devices of this kind have a `Private<T>`.
+    let driver = unsafe {
+        let private = bindings::netdev_priv(dev).cast::<Private<T>>();
+        core::mem::replace(&mut (*private).driver, core::ptr::null_mut())
+    };
+    if !driver.is_null() {
+        // SAFETY: By the invariant of `Private` the count was the device's.
+        T::uninit(unsafe { RcuArc::from_raw(driver) });
+    }
+}
+
+/// Brings a device up.
+///
+/// # Safety
+///
+/// `dev` must be a device of kind `T`; the RTNL must be held.
+unsafe extern "C" fn open<T: TunnelDriver>(dev: *mut bindings::net_device) -> kernel::ffi::c_int {
+    from_result(|| {
+        // SAFETY: The RTNL is held.
+        T::open(unsafe { private::<T>(dev) }.ok_or(ENODEV)?)?;
+        Ok(0)
+    })
+}
+
+/// Takes a device down.
+///
+/// # Safety
+///
+/// `dev` must be a device of kind `T`; the RTNL must be held.
+unsafe extern "C" fn stop<T: TunnelDriver>(dev: *mut bindings::net_device) -> kernel::ffi::c_int {
+    // SAFETY: The RTNL is held.
+    if let Some(driver) = unsafe { private::<T>(dev) } {
+        T::stop(driver);
+    }
+    0
+}
+
+/// Transmits a packet.
+///
+/// # Safety
+///
+/// `dev` must be a device of kind `T`; only to be called by the networking core.
+unsafe extern "C" fn start_xmit<T: TunnelDriver>(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+) -> bindings::netdev_tx_t {
+    // SAFETY: The core hands us a valid buffer that is on no list.
+    let skb = unsafe { SkBuff::from_raw(core::ptr::NonNull::new_unchecked(skb)) };
+    // SAFETY: The core calls this with the RCU read side held.
+    match unsafe { private::<T>(dev) } {
+        Some(driver) => match T::transmit(driver, skb) {
+            Ok(()) => bindings::netdev_tx_NETDEV_TX_OK,
+            // A negative errno tells the sender; the buffer is gone in any case.
+            Err(e) => e.to_errno(),
+        },
+        None => bindings::netdev_tx_NETDEV_TX_OK,
+    }
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe layers over the kernel's networking that the `kernel` crate lacks.
+
+pub(crate) mod device;
+//GENL pub(crate) mod genetlink;
+pub(crate) mod icmp;
+pub(crate) mod link;
+pub(crate) mod namespace;
+pub(crate) mod napi;
+pub(crate) mod route;
+pub(crate) mod rtnl;
+pub(crate) mod skb;
+pub(crate) mod skb_list;
+pub(crate) mod udp;

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network namespaces.
+//!
+//! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
+
+use core::{marker::PhantomData, pin::Pin, ptr::NonNull};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::aref::{ARef, AlwaysRefCounted},
+    types::Opaque,
+};
+
+use crate::bindings;
+
+/// A network namespace (`struct net`).
+///
+/// References to it are valid while its users are; [`ARef<Net>`] keeps it from dying.
+#[repr(transparent)]
+pub(crate) struct Net(Opaque<bindings::net>);
+
+// SAFETY: A namespace may be used from any thread.
+unsafe impl Send for Net {}
+// SAFETY: As above.
+unsafe impl Sync for Net {}
+
+// SAFETY: `get_net` and `put_net` count the users of a namespace, which lives while it has any.
+unsafe impl AlwaysRefCounted for Net {
+    fn inc_ref(&self) {
+        // SAFETY: `self` is a live namespace.
+        unsafe { bindings::get_net(self.as_raw()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up one use.
+        unsafe { bindings::put_net(obj.cast().as_ptr()) };
+    }
+}
+
+impl Net {
+    /// Lends a namespace.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point at a namespace that stays alive for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::net) -> &'a Self {
+        // SAFETY: By the safety requirement; `Net` is a transparent wrapper.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Returns the C object.
+    pub(crate) fn as_raw(&self) -> *mut bindings::net {
+        self.0.get()
+    }
+
+    /// Returns a number that identifies the namespace until the next boot, and is never reused.
+    pub(crate) fn id(&self) -> NetId {
+        // SAFETY: The namespace is valid.
+        NetId(unsafe { bindings::net_cookie(self.as_raw()) })
+    }
+}
+
+impl Net {
+    /// Returns whether the current task may configure networking in the namespace
+    /// (`CAP_NET_ADMIN`). Context: process context.
+    pub(crate) fn may_administer(&self) -> bool {
+        // SAFETY: The namespace is valid, and so is the user namespace that owns it.
+        unsafe { bindings::net_ns_capable(self.as_raw()) }
+    }
+}
+
+/// Identifies a namespace without keeping it alive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NetId(u64);
+
+/// A namespace that may have died: a memory of it that keeps only the `struct net` itself, not
+/// the namespace.
+///
+/// # Invariants
+///
+/// `ptr` is a `struct net` on which this object holds a passive reference.
+pub(crate) struct WeakNet {
+    ptr: NonNull<bindings::net>,
+}
+
+// SAFETY: As for `Net`.
+unsafe impl Send for WeakNet {}
+// SAFETY: As for `Net`.
+unsafe impl Sync for WeakNet {}
+
+impl WeakNet {
+    /// Remembers a namespace.
+    pub(crate) fn new(net: &Net) -> Self {
+        // SAFETY: The namespace is valid.
+        unsafe { bindings::net_passive_inc(net.as_raw()) };
+        // INVARIANT: The passive reference was just taken.
+        Self {
+            ptr: NonNull::from(net).cast(),
+        }
+    }
+
+    /// Returns the namespace if it is still alive.
+    pub(crate) fn upgrade(&self) -> Option<ARef<Net>> {
+        // SAFETY: By the type invariant the memory is valid; the callee takes a use only while
+        // there are others.
+        let net = unsafe { bindings::maybe_get_net(self.ptr.as_ptr()) };
+        // SAFETY: The use that was just taken belongs to the `ARef`.
+        NonNull::new(net).map(|net| unsafe { ARef::from_raw(net.cast()) })
+    }
+
+    /// Returns the identity of the namespace.
+    pub(crate) fn id(&self) -> NetId {
+        // SAFETY: By the type invariant the memory is valid, and the number never changes.
+        NetId(unsafe { bindings::net_cookie(self.ptr.as_ptr()) })
+    }
+}
+
+impl Drop for WeakNet {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant this gives back our own passive reference.
+        unsafe { bindings::net_passive_dec(self.ptr.as_ptr()) };
+    }
+}
+
+/// What to do when a namespace dies.
+pub(crate) trait NamespaceExit: 'static {
+    /// Called under the RTNL before the devices of the namespace are unregistered.
+    ///
+    /// Every [`crate::net::udp::UdpTunnel`] in that namespace must be closed when this returns.
+    fn exit(net: &Net);
+}
+
+/// A registered [`NamespaceExit`]; dropping it unregisters.
+///
+/// # Invariants
+///
+/// `ops` is registered with the networking core.
+#[pin_data(PinnedDrop)]
+pub(crate) struct NamespaceWatch<T: NamespaceExit> {
+    #[pin]
+    ops: Opaque<bindings::pernet_operations>,
+    _watcher: PhantomData<T>,
+}
+
+// SAFETY: The operations are only touched by the networking core under its own lock.
+unsafe impl<T: NamespaceExit> Send for NamespaceWatch<T> {}
+// SAFETY: As above.
+unsafe impl<T: NamespaceExit> Sync for NamespaceWatch<T> {}
+
+impl<T: NamespaceExit> NamespaceWatch<T> {
+    /// Registers. Context: process context. Errors: `ENOMEM`.
+    pub(crate) fn register() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            ops <- Opaque::try_ffi_init(|slot: *mut bindings::pernet_operations| {
+                let ops = bindings::pernet_operations {
+                    exit_rtnl: Some(Self::exit_rtnl),
+                    ..Default::default()
+                };
+                // SAFETY: `slot` is valid for writes, and pinned until the drop unregisters.
+                unsafe {
+                    slot.write(ops);
+                    to_result(bindings::register_pernet_device(slot))
+                }
+            }),
+            _watcher: PhantomData,
+        })
+    }
+
+    unsafe extern "C" fn exit_rtnl(net: *mut bindings::net, _kill: *mut bindings::list_head) {
+        // SAFETY: The core hands in a namespace that is valid for the duration of the call.
+        T::exit(unsafe { Net::from_raw(net) });
+    }
+}
+
+#[pinned_drop]
+impl<T: NamespaceExit> PinnedDrop for NamespaceWatch<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Registered by the type invariant.
+        unsafe { bindings::unregister_pernet_device(self.ops.get()) };
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NAPI: polling for received packets in softirq context.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{new_mutex, prelude::*, sync::Mutex, types::Opaque};
+use pin_init::{PinInit, PinnedDrop};
+
+use super::{device::NetDevice, skb::SkBuff};
+use crate::bindings;
+
+/// Something that has packets to deliver when it is polled.
+pub(crate) trait Poll: Send + Sync + Sized {
+    /// Delivers up to about `budget` packets through `receiver` and returns how many there were;
+    /// less than `budget` means that there are no more for now.
+    ///
+    /// Context: softirq; not on two CPUs at once for the same object.
+    fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize;
+}
+
+/// Lets a poll function hand packets to the network stack.
+///
+/// # Invariants
+///
+/// `napi` is being polled on this CPU for `'a`.
+pub(crate) struct Receiver<'a> {
+    napi: NonNull<bindings::napi_struct>,
+    _polling: PhantomData<&'a mut ()>,
+}
+
+impl Receiver<'_> {
+    /// Hands a packet to the stack, which merges it with its neighbours where it can.
+    #[inline]
+    pub(crate) fn gro_receive(&mut self, skb: SkBuff) {
+        // SAFETY: The instance is being polled on this CPU by the type invariant, and the buffer
+        // is ours to give.
+        unsafe {
+            let gro = &raw mut (*self.napi.as_ptr()).gro;
+            bindings::gro_receive_skb(gro, skb.into_raw().as_ptr());
+        }
+    }
+}
+
+/// One NAPI instance and the object that it polls.
+///
+/// # Invariants
+///
+/// `napi` is initialised by `netif_napi_add`, and pinned.
+#[pin_data]
+struct Instance<T> {
+    #[pin]
+    napi: Opaque<bindings::napi_struct>,
+    #[pin]
+    polled: T,
+}
+
+/// What state the instances of a set are in.
+#[derive(PartialEq, Eq)]
+enum State {
+    Off,
+    On,
+    Detached,
+}
+
+/// A set of NAPI instances of a device, each polling an object of its own.
+///
+/// # Invariants
+///
+/// All instances are known to the device that they were created for unless `state` is `Detached`,
+/// and enabled exactly when it is `On`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct NapiSet<T> {
+    instances: KVec<Pin<KBox<Instance<T>>>>,
+    #[pin]
+    state: Mutex<State>,
+}
+
+// SAFETY: NAPI instances synchronise themselves with atomic state bits.
+unsafe impl<T: Send + Sync> Send for NapiSet<T> {}
+// SAFETY: As above.
+unsafe impl<T: Send + Sync> Sync for NapiSet<T> {}
+
+impl<T: Poll> NapiSet<T> {
+    /// Creates `count` instances of `dev`, off at first.
+    ///
+    /// [`Self::detach`] must be called before the device is freed. Context: process context.
+    /// Errors: `ENOMEM`, and those of `init`.
+    pub(crate) fn new<'a, I: PinInit<T, Error>>(
+        dev: &'a NetDevice,
+        count: usize,
+        init: impl Fn(usize) -> I + 'a,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        T: 'a,
+    {
+        try_pin_init!(Self {
+            instances: {
+                let init = &init;
+                let mut instances = KVec::with_capacity(count, GFP_KERNEL)?;
+                for index in 0..count {
+                    let value = init(index);
+                    let instance = KBox::try_pin_init(
+                        try_pin_init!(Instance {
+                            // SAFETY: `slot` is valid for writes; zeroed is how instances are
+                            // handed to `netif_napi_add`.
+                            napi <- Opaque::ffi_init(|slot: *mut bindings::napi_struct| unsafe {
+                                slot.write_bytes(0, 1)
+                            }),
+                            polled <- value,
+                        }? Error),
+                        GFP_KERNEL,
+                    )?;
+                    instances.push(instance, GFP_KERNEL)?;
+                }
+                // Only now can nothing fail any more.
+                for instance in &instances {
+                    // SAFETY: The device is valid. The instance is pinned in its box, which is
+                    // kept until the set is dropped.
+                    // INVARIANT: The device knows the instance, which is off.
+                    unsafe {
+                        bindings::netif_napi_add(
+                            dev.as_raw(),
+                            instance.napi.get(),
+                            Some(poll::<T>),
+                        )
+                    };
+                }
+                instances
+            },
+            state <- new_mutex!(State::Off, "NapiSet::state"),
+        })
+    }
+
+    /// Returns the objects that are polled.
+    pub(crate) fn polled(&self) -> impl Iterator<Item = &T> {
+        self.instances.iter().map(|instance| &instance.polled)
+    }
+
+    /// Returns one of the objects that are polled.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        Some(&self.instances.get(index)?.polled)
+    }
+
+    /// Has an object polled soon on this CPU, if the set is enabled.
+    ///
+    /// Context: any but hard interrupts.
+    #[inline]
+    pub(crate) fn schedule(&self, index: usize) {
+        if let Some(instance) = self.instances.get(index) {
+            // SAFETY: The instance is initialised; one that is disabled or detached has its
+            // `SCHED` bit set, which makes this do nothing. Enabling softirqs again runs the poll
+            // at once in process context.
+            unsafe {
+                bindings::local_bh_disable();
+                bindings::napi_schedule(instance.napi.get());
+                bindings::local_bh_enable();
+            }
+        }
+    }
+
+    /// Lets the objects be polled. Context: process context, may sleep.
+    pub(crate) fn enable(&self) {
+        let mut state = self.state.lock();
+        if *state == State::Off {
+            for instance in &self.instances {
+                // SAFETY: The instance is attached and off.
+                unsafe { bindings::napi_enable(instance.napi.get()) };
+            }
+            *state = State::On;
+        }
+    }
+
+    /// Waits for polls under way and forbids further ones. Context: process context, may sleep.
+    pub(crate) fn disable(&self) {
+        let mut state = self.state.lock();
+        if *state == State::On {
+            for instance in &self.instances {
+                // SAFETY: The instance is attached and on.
+                unsafe { bindings::napi_disable(instance.napi.get()) };
+            }
+            *state = State::Off;
+        }
+    }
+
+    /// Disables all instances and takes them away from the device, for good.
+    ///
+    /// Context: process context, may sleep.
+    pub(crate) fn detach(&self) {
+        self.disable();
+        let mut state = self.state.lock();
+        if *state == State::Off {
+            for instance in &self.instances {
+                // SAFETY: The instance is attached and off.
+                unsafe { bindings::netif_napi_del_nosync(instance.napi.get()) };
+            }
+            *state = State::Detached;
+            drop(state);
+            // Busy polling looks instances up by number under RCU.
+            crate::rcu::synchronize_net();
+        }
+    }
+}
+
+#[pinned_drop]
+impl<T> PinnedDrop for NapiSet<T> {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        if *this.state.lock() != State::Detached {
+            // The device would still use the instances: better to lose them than to free them.
+            pr_err!("NAPI instances were not detached; leaking them\n");
+            core::mem::forget(core::mem::replace(this.instances, KVec::new()));
+        }
+    }
+}
+
+/// The C poll function.
+///
+/// # Safety
+///
+/// Only to be called by the networking core for an [`Instance<T>`].
+unsafe extern "C" fn poll<T: Poll>(
+    napi: *mut bindings::napi_struct,
+    budget: kernel::ffi::c_int,
+) -> kernel::ffi::c_int {
+    let Ok(limit) = usize::try_from(budget) else {
+        return 0;
+    };
+    if limit == 0 {
+        // Netpoll asks for transmit completions only, which there are none of.
+        return 0;
+    }
+    let outer = napi.cast::<Opaque<bindings::napi_struct>>();
+    // SAFETY: The instance is the `napi` of an `Instance<T>`, which lives while it is attached.
+    let instance = unsafe { &*kernel::container_of!(outer, Instance<T>, napi) };
+    let mut receiver = Receiver {
+        // INVARIANT: The core polls this instance on this CPU now.
+        // SAFETY: The core hands in a valid pointer.
+        napi: unsafe { NonNull::new_unchecked(napi) },
+        _polling: PhantomData,
+    };
+    let done = instance.polled.poll(&mut receiver, limit).min(limit);
+    if done < limit {
+        // SAFETY: The instance is being polled on this CPU.
+        unsafe { bindings::napi_complete_done(napi, done as kernel::ffi::c_int) };
+    }
+    done as kernel::ffi::c_int
+}

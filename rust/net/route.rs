@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Routes to where datagrams are sent, and per-CPU caches of them.
+//!
+//! C headers: [`include/net/route.h`](srctree/include/net/route.h),
+//! [`include/net/ip6_route.h`](srctree/include/net/ip6_route.h),
+//! [`include/net/dst_cache.h`](srctree/include/net/dst_cache.h)
+
+use core::ptr::NonNull;
+use kernel::{error::to_result, prelude::*, types::Opaque};
+
+use crate::{bindings, gfp::Gfp};
+
+/// A counted reference to a route (`struct dst_entry`).
+///
+/// # Invariants
+///
+/// `dst` is valid, and this object owns one reference.
+pub(crate) struct Route {
+    dst: NonNull<bindings::dst_entry>,
+}
+
+impl Route {
+    /// Takes over a reference.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns one reference to `dst` and gives it up.
+    pub(super) unsafe fn from_raw(dst: NonNull<bindings::dst_entry>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self { dst }
+    }
+
+    /// Gives the reference away.
+    pub(super) fn into_raw(self) -> *mut bindings::dst_entry {
+        core::mem::ManuallyDrop::new(self).dst.as_ptr()
+    }
+
+    /// Returns the index of the interface that the route leaves by.
+    pub(crate) fn interface(&self) -> i32 {
+        // SAFETY: The route is valid, and so is its device while RCU is held, which the callee's
+        // caller, a transmit path, does.
+        unsafe { (*bindings::dst_dev(self.dst.as_ptr())).ifindex }
+    }
+
+    /// Returns whether the route leaves by the given device, which for a tunnel is a loop.
+    pub(super) fn leaves_by(&self, dev: *mut bindings::net_device) -> bool {
+        // SAFETY: The route is valid.
+        core::ptr::eq(unsafe { bindings::dst_dev(self.dst.as_ptr()) }, dev)
+    }
+
+    /// Returns the address family of the route.
+    pub(super) fn family(&self) -> u32 {
+        // SAFETY: The route is valid, and its operations are static.
+        u32::from(unsafe { (*(*self.dst.as_ptr()).ops).family })
+    }
+
+    /// Returns the time to live of IPv4 packets on this route.
+    pub(super) fn hop_limit_v4(&self) -> u8 {
+        // SAFETY: The route is a valid one of IPv4.
+        unsafe { bindings::ip4_dst_hoplimit(self.dst.as_ptr()) as u8 }
+    }
+
+    /// Returns the hop limit of IPv6 packets on this route.
+    pub(super) fn hop_limit_v6(&self) -> u8 {
+        // SAFETY: The route is a valid one of IPv6.
+        unsafe { bindings::ip6_dst_hoplimit(self.dst.as_ptr()) as u8 }
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours and given up here.
+        unsafe { bindings::dst_release(self.dst.as_ptr()) };
+    }
+}
+
+/// Remembers, per CPU, one route and the source address that goes with it.
+///
+/// # Invariants
+///
+/// `cache` is initialised.
+pub(crate) struct RouteCache {
+    cache: Opaque<bindings::dst_cache>,
+}
+
+// SAFETY: The cache is per CPU and used with softirqs disabled.
+unsafe impl Send for RouteCache {}
+// SAFETY: As above.
+unsafe impl Sync for RouteCache {}
+
+impl RouteCache {
+    /// Creates an empty cache. Context: that of `gfp`. Errors: `ENOMEM`.
+    pub(crate) fn new(gfp: Gfp) -> Result<Self> {
+        let cache = Opaque::uninit();
+        // SAFETY: The cache is valid for writes. It holds no pointers to itself.
+        to_result(unsafe { bindings::dst_cache_init(cache.get(), gfp.raw()) })?;
+        // INVARIANT: Just initialised.
+        Ok(Self { cache })
+    }
+
+    /// Returns the cached IPv4 route and its source address, if it is still valid.
+    ///
+    /// Context: softirqs disabled.
+    pub(crate) fn get_v4(&self) -> Option<(Route, [u8; 4])> {
+        let mut source = 0u32;
+        // SAFETY: The cache is initialised; `source` is valid for writes.
+        let rt = unsafe { bindings::dst_cache_get_ip4(self.cache.get(), &mut source) };
+        // SAFETY: The callee returned a reference that is ours. A `rtable` starts with its `dst`.
+        let route = unsafe { Route::from_raw(NonNull::new(rt.cast())?) };
+        (route.family() == bindings::AF_INET).then(|| (route, source.to_ne_bytes()))
+    }
+
+    /// Caches an IPv4 route with its source address. Context: softirqs disabled.
+    pub(crate) fn set_v4(&self, route: &Route, source: [u8; 4]) {
+        // SAFETY: The cache is initialised and the route is valid; the callee takes a reference
+        // of its own.
+        unsafe {
+            bindings::dst_cache_set_ip4(
+                self.cache.get(),
+                route.dst.as_ptr(),
+                u32::from_ne_bytes(source),
+            )
+        };
+    }
+
+    /// Returns the cached IPv6 route and its source address, if it is still valid.
+    ///
+    /// Context: softirqs disabled.
+    pub(crate) fn get_v6(&self) -> Option<(Route, [u8; 16])> {
+        let mut source = bindings::in6_addr::default();
+        // SAFETY: The cache is initialised; `source` is valid for writes.
+        let dst = unsafe { bindings::dst_cache_get_ip6(self.cache.get(), &mut source) };
+        // SAFETY: The callee returned a reference that is ours.
+        let route = unsafe { Route::from_raw(NonNull::new(dst)?) };
+        // SAFETY: All views of the union are plain bytes.
+        let source = unsafe { source.in6_u.u6_addr8 };
+        (route.family() == bindings::AF_INET6).then_some((route, source))
+    }
+
+    /// Caches an IPv6 route with its source address. Context: softirqs disabled.
+    pub(crate) fn set_v6(&self, route: &Route, source: [u8; 16]) {
+        let source = super::udp::in6_addr(source);
+        // SAFETY: The cache is initialised and the route is valid; the callee takes a reference
+        // of its own.
+        unsafe { bindings::dst_cache_set_ip6(self.cache.get(), route.dst.as_ptr(), &source) };
+    }
+
+    /// Makes all CPUs forget their routes when they next look. Context: any.
+    pub(crate) fn reset(&self) {
+        // SAFETY: The cache is initialised.
+        unsafe { bindings::dst_cache_reset(self.cache.get()) };
+    }
+
+    /// Makes all CPUs forget their routes at once.
+    ///
+    /// Context: no CPU uses the cache at the same time.
+    pub(crate) fn reset_now(&self) {
+        // SAFETY: The cache is initialised.
+        unsafe { bindings::dst_cache_reset_now(self.cache.get()) };
+    }
+}
+
+impl Drop for RouteCache {
+    fn drop(&mut self) {
+        // SAFETY: The cache is initialised and not used any more.
+        unsafe { bindings::dst_cache_destroy(self.cache.get()) };
+    }
+}

@@ -1,0 +1,584 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Socket buffers: packets on their way through the kernel.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+};
+
+use super::{device::NetDevice, skb_list::SkbList};
+use crate::{bindings, gfp::Gfp};
+
+/// The protocol of a packet's outermost header, as in the EtherType field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// `ETH_P_IP`
+    Ipv4,
+    /// `ETH_P_IPV6`
+    Ipv6,
+}
+
+/// An owned socket buffer (`struct sk_buff`).
+///
+/// Dropping it frees it as a dropped packet (`kfree_skb`); [`Self::consume`] frees it as one that
+/// was delivered.
+///
+/// # Invariants
+///
+/// `ptr` is a valid buffer of which this object owns one use, and which is on no list.
+#[repr(transparent)]
+pub(crate) struct SkBuff {
+    ptr: NonNull<bindings::sk_buff>,
+}
+
+// SAFETY: Socket buffers may be handed from thread to thread.
+unsafe impl Send for SkBuff {}
+// SAFETY: Shared access only reads.
+unsafe impl Sync for SkBuff {}
+
+/// What the driver remembers about a packet while it owns it (in the control buffer, `skb->cb`).
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Control {
+    /// A 64-bit number.
+    pub(crate) number: u64,
+    /// A length.
+    pub(crate) length: u32,
+    /// A byte of the IP header.
+    pub(crate) ds: u8,
+}
+
+const _: () = assert!(size_of::<Control>() <= 48);
+
+impl SkBuff {
+    /// Takes over a buffer.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns one use of the valid buffer `ptr`, which is on no list, and gives it up.
+    #[inline]
+    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self { ptr }
+    }
+
+    /// Gives the buffer away.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<bindings::sk_buff> {
+        ManuallyDrop::new(self).ptr
+    }
+
+    /// Lends the C object.
+    pub(super) fn with_raw<R>(&mut self, f: impl FnOnce(*mut bindings::sk_buff) -> R) -> R {
+        f(self.raw())
+    }
+
+    #[inline]
+    fn raw(&self) -> *mut bindings::sk_buff {
+        self.ptr.as_ptr()
+    }
+
+    #[inline]
+    fn skb(&self) -> &bindings::sk_buff {
+        // SAFETY: The buffer is valid by the type invariant.
+        unsafe { self.ptr.as_ref() }
+    }
+
+    #[inline]
+    fn headers(&self) -> &bindings::sk_buff__bindgen_ty_4__bindgen_ty_2 {
+        // SAFETY: Both views of the union are the same fields (`struct_group`).
+        unsafe { self.skb().__bindgen_anon_4.headers.as_ref() }
+    }
+
+    #[inline]
+    fn headers_mut(&mut self) -> &mut bindings::sk_buff__bindgen_ty_4__bindgen_ty_2 {
+        // SAFETY: Both views of the union are the same fields (`struct_group`); the buffer is
+        // ours.
+        unsafe { (*self.raw()).__bindgen_anon_4.headers.as_mut() }
+    }
+
+    #[inline]
+    fn shared_info(&self) -> *mut bindings::skb_shared_info {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_shinfo(self.raw()) }
+    }
+
+    /// Allocates a buffer with `headroom` bytes reserved in front of `len` uninitialised bytes, and
+    /// lets `fill` write the latter and all of the headroom's last `scratch` bytes.
+    ///
+    /// `fill` gets one slice: the scratch, then the data, zeroed. Context: that of `gfp`.
+    /// Errors: `ENOMEM`, and those of `fill`.
+    pub(crate) fn alloc_with(
+        headroom: usize,
+        scratch: usize,
+        len: usize,
+        gfp: Gfp,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Self> {
+        if scratch > headroom {
+            return Err(EINVAL);
+        }
+        let size = headroom.checked_add(len).ok_or(ENOMEM)?;
+        let size = u32::try_from(size).map_err(|_| ENOMEM)?;
+        // SAFETY: No requirements.
+        let ptr = unsafe { bindings::alloc_skb(size, gfp.raw()) };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // SAFETY: The new buffer has room for `headroom + len` bytes.
+        unsafe {
+            bindings::skb_reserve(ptr.as_ptr(), headroom as i32);
+            // INVARIANT: The new buffer is ours.
+            let mut skb = Self { ptr };
+            fill(skb.extend(scratch, len))?;
+            Ok(skb)
+        }
+    }
+
+    /// Allocates a buffer for a received packet of `len` bytes with at least 64 bytes of headroom,
+    /// and lets `fill` write the last 64 bytes of the headroom and the data.
+    ///
+    /// Context: any but hard interrupts. Errors: `ENOMEM`, and those of `fill`.
+    pub(crate) fn alloc_received(
+        dev: &NetDevice,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Self> {
+        const SCRATCH: usize = 64;
+        // SAFETY: The device is valid.
+        let ptr = unsafe {
+            bindings::netdev_alloc_skb(dev.as_raw(), u32::try_from(len).map_err(|_| ENOMEM)?)
+        };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // INVARIANT: The new buffer is ours.
+        let mut skb = Self { ptr };
+        if skb.headroom() < SCRATCH {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The buffer was allocated for `len` bytes, and has the headroom just checked.
+        fill(unsafe { skb.extend(SCRATCH, len) })?;
+        Ok(skb)
+    }
+
+    /// Extends the data by `len` zeroed bytes and returns them with `scratch` bytes of what is in
+    /// front of them.
+    ///
+    /// # Safety
+    ///
+    /// The buffer is linear, empty, and has `scratch` bytes of headroom and `len` of tailroom.
+    unsafe fn extend(&mut self, scratch: usize, len: usize) -> &mut [u8] {
+        // SAFETY: By the safety requirements, all of this is inside the buffer's allocation. What
+        // is handed out is initialised here.
+        unsafe {
+            let data = bindings::skb_put(self.raw(), len as u32).cast::<u8>();
+            let start = data.sub(scratch);
+            core::ptr::write_bytes(start, 0, scratch + len);
+            core::slice::from_raw_parts_mut(start, scratch + len)
+        }
+    }
+
+    /// Returns the length of the packet in bytes, from its current start.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.skb().len as usize
+    }
+
+    /// Returns how many bytes are free in front of the data.
+    #[inline]
+    fn headroom(&self) -> usize {
+        // CAST: `data` never is in front of `head`.
+        self.skb().data as usize - self.skb().head as usize
+    }
+
+    /// Returns the part of the packet that is in one piece at its start.
+    #[inline]
+    pub(crate) fn linear(&self) -> &[u8] {
+        let skb = self.skb();
+        // SAFETY: The first `len - data_len` bytes are at `data`.
+        unsafe { core::slice::from_raw_parts(skb.data, (skb.len - skb.data_len) as usize) }
+    }
+
+    /// Makes the first `len` bytes one piece and returns them; `None` if the packet is shorter or
+    /// memory is short.
+    #[inline]
+    pub(crate) fn pull_linear(&mut self, len: usize) -> Option<&[u8]> {
+        if self.linear().len() < len {
+            // SAFETY: The buffer is valid.
+            let pulled =
+                unsafe { bindings::pskb_may_pull(self.raw(), u32::try_from(len).ok()?) };
+            if !pulled {
+                return None;
+            }
+        }
+        self.linear().get(..len)
+    }
+
+    /// Takes `len` bytes off the front, which stay available as headers.
+    ///
+    /// Returns `false`, and does nothing, if they are not in the linear part.
+    #[inline]
+    pub(crate) fn pull(&mut self, len: usize) -> bool {
+        if self.linear().len() < len {
+            return false;
+        }
+        // SAFETY: The buffer is valid and has these bytes in its linear part.
+        unsafe { bindings::skb_pull(self.raw(), len as u32) };
+        true
+    }
+
+    /// Shortens the packet. Errors: `ENOMEM`.
+    pub(crate) fn trim(&mut self, len: usize) -> Result {
+        if len >= self.len() {
+            return Ok(());
+        }
+        // SAFETY: The buffer is valid.
+        to_result(unsafe { bindings::pskb_trim(self.raw(), len as u32) })
+    }
+
+    /// Copies bytes out of the packet, whatever pieces it consists of.
+    ///
+    /// Errors: `EFAULT` if the packet does not reach that far.
+    #[inline]
+    pub(crate) fn copy_bits(&self, offset: usize, to: &mut [u8]) -> Result {
+        let offset = i32::try_from(offset).map_err(|_| EFAULT)?;
+        let len = i32::try_from(to.len()).map_err(|_| EFAULT)?;
+        // SAFETY: The buffer is valid, and `to` is valid for writes of its length.
+        to_result(unsafe {
+            bindings::skb_copy_bits(self.raw(), offset, to.as_mut_ptr().cast(), len)
+        })
+    }
+
+    /// Calls a function for each contiguous piece of `len` bytes of the packet from `offset`.
+    ///
+    /// Returns `false` if the packet does not reach that far; some pieces may have been seen.
+    #[inline]
+    pub(crate) fn for_each_piece(
+        &self,
+        offset: usize,
+        len: usize,
+        mut f: impl FnMut(&[u8]),
+    ) -> bool {
+        let Some(end) = offset.checked_add(len).filter(|end| *end <= self.len()) else {
+            return false;
+        };
+        if let Some(piece) = self.linear().get(offset..end) {
+            f(piece);
+            return true;
+        }
+        let mut state = bindings::skb_seq_state::default();
+        // SAFETY: The buffer and the state are valid, and the range was checked.
+        unsafe {
+            bindings::skb_prepare_seq_read(self.raw(), offset as u32, end as u32, &mut state)
+        };
+        let mut consumed = 0;
+        while consumed < len {
+            let mut data: *const u8 = core::ptr::null();
+            // SAFETY: The state was prepared above and the pointer is valid for writes.
+            let found =
+                unsafe { bindings::skb_seq_read(consumed as u32, &mut data, &mut state) } as usize;
+            if found == 0 {
+                break;
+            }
+            let found = found.min(len - consumed);
+            // SAFETY: `skb_seq_read` returned that many readable bytes, which stay mapped until
+            // the next call.
+            f(unsafe { core::slice::from_raw_parts(data, found) });
+            consumed += found;
+        }
+        // SAFETY: The state was prepared above. Ending twice does no harm.
+        unsafe { bindings::skb_abort_seq_read(&mut state) };
+        consumed == len
+    }
+
+    /// Copies the whole packet out, computing the checksum that was left for the hardware on the
+    /// way (`skb_copy_and_csum_dev`).
+    ///
+    /// Returns `false`, and writes nothing useful, if `to` is not as long as the packet or the
+    /// packet's checksum fields are out of its bounds.
+    pub(crate) fn copy_finished(&self, to: &mut [u8]) -> bool {
+        if to.len() != self.len() {
+            return false;
+        }
+        // SAFETY: The buffer is valid.
+        if unsafe { bindings::skb_is_csum_partial(self.raw()) } {
+            // SAFETY: All views of the union are plain integers.
+            let fields = unsafe { self.headers().__bindgen_anon_1.__bindgen_anon_1 };
+            let start = usize::from(fields.csum_start).checked_sub(self.headroom());
+            let field = start.and_then(|s| s.checked_add(usize::from(fields.csum_offset) + 2));
+            match (start, field) {
+                (Some(start), Some(end))
+                    if start <= self.linear().len() && end <= self.len() => {}
+                _ => return false,
+            }
+            // SAFETY: `to` has room for the whole packet, and the checksum fields were checked.
+            unsafe { bindings::skb_copy_and_csum_dev(self.raw(), to.as_mut_ptr()) };
+            return true;
+        }
+        self.copy_bits(0, to).is_ok()
+    }
+
+    /// Returns the protocol of a packet that starts with an IP header of the version its
+    /// `skb->protocol` says; `None` for anything else.
+    #[inline]
+    pub(crate) fn ip_protocol(&self) -> Option<Protocol> {
+        // SAFETY: The buffer is valid.
+        let parsed = unsafe { bindings::ip_tunnel_parse_protocol(self.raw()) };
+        if parsed == 0 || parsed != self.headers().protocol {
+            return None;
+        }
+        match u32::from(u16::from_be(parsed)) {
+            bindings::ETH_P_IP => Some(Protocol::Ipv4),
+            bindings::ETH_P_IPV6 => Some(Protocol::Ipv6),
+            _ => None,
+        }
+    }
+
+    /// Returns `skb->protocol` if it is one of IP, whatever the packet holds.
+    #[inline]
+    pub(crate) fn declared_protocol(&self) -> Option<Protocol> {
+        match u32::from(u16::from_be(self.headers().protocol)) {
+            bindings::ETH_P_IP => Some(Protocol::Ipv4),
+            bindings::ETH_P_IPV6 => Some(Protocol::Ipv6),
+            _ => None,
+        }
+    }
+
+    /// Returns the linear part from the network header on.
+    #[inline]
+    pub(crate) fn network_header(&self) -> &[u8] {
+        self.linear_from(self.headers().network_header)
+    }
+
+    /// Returns the linear part from the transport header on.
+    #[inline]
+    pub(crate) fn transport_header(&self) -> &[u8] {
+        self.linear_from(self.headers().transport_header)
+    }
+
+    /// Returns the linear part from an offset into the buffer on.
+    #[inline]
+    fn linear_from(&self, offset: u16) -> &[u8] {
+        let skb = self.skb();
+        let end = skb.tail as usize;
+        let start = usize::from(offset).min(end);
+        // SAFETY: `head` is where the buffer's allocation begins, whose bytes up to `tail` are
+        // initialised memory of the buffer.
+        unsafe { core::slice::from_raw_parts(skb.head.add(start), end - start) }
+    }
+
+    /// Returns the index of the interface that the packet came in by.
+    #[inline]
+    pub(crate) fn incoming_interface(&self) -> i32 {
+        self.headers().skb_iif
+    }
+
+    /// Returns the DS field (type of service, traffic class) of the packet's IP header.
+    #[inline]
+    pub(crate) fn ds_field(&self) -> u8 {
+        // SAFETY: The buffer is valid; its network header was set by the IP layer.
+        unsafe { bindings::ip_tunnel_get_dsfield(self.raw()) }
+    }
+
+    /// Returns the DS field for an outer header: `ds` with the ECN bits of the packet's IP header
+    /// as RFC 6040 wants them when encapsulating.
+    #[inline]
+    pub(crate) fn ecn_for_outer(&self, ds: u8) -> u8 {
+        // SAFETY: The buffer is valid; the function looks at the header only for IP packets, which
+        // `ip_protocol` has checked to be there.
+        unsafe { bindings::ip_tunnel_ecn_encap(ds, self.raw()) }
+    }
+
+    /// Returns whether the packet stands for several that are yet to be cut (GSO).
+    #[inline]
+    pub(crate) fn is_gso(&self) -> bool {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_is_gso(self.raw()) }
+    }
+
+    /// Returns the size of the pieces that a GSO packet stands for, zero for any other packet.
+    #[inline]
+    pub(crate) fn gso_size(&self) -> usize {
+        // SAFETY: The shared info of a valid buffer is valid.
+        usize::from(unsafe { (*self.shared_info()).gso_size })
+    }
+
+    /// Cuts a GSO packet. The pieces share its memory and may have their checksums unfinished.
+    ///
+    /// Errors: `ENOMEM`, `EINVAL` if its headers are broken, `EPROTONOSUPPORT`. A packet that needs
+    /// no cutting comes back as it is.
+    pub(crate) fn segment(self) -> Result<SkbList> {
+        // SAFETY: The buffer is valid.
+        let segments = from_err_ptr(unsafe {
+            bindings::skb_gso_segment(self.raw(), bindings::segment_features())
+        })?;
+        let mut list;
+        if segments.is_null() {
+            list = SkbList::new();
+            list.push_back(self);
+        } else {
+            // SAFETY: The callee returned a chain of buffers that is ours.
+            list = unsafe { SkbList::from_chain(segments) };
+            self.consume();
+        }
+        Ok(list)
+    }
+
+    /// Returns the MTU of the route that the packet was sent by, zero if it has none.
+    #[inline]
+    pub(crate) fn route_mtu(&self) -> usize {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_dst_mtu(self.raw()) as usize }
+    }
+
+    /// Lets go of the route that the packet was sent by.
+    #[inline]
+    pub(crate) fn drop_route(&mut self) {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_dst_drop(self.raw()) };
+    }
+
+    /// Lets go of the socket that the packet is accounted to.
+    pub(crate) fn orphan(&mut self) {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_orphan(self.raw()) };
+    }
+
+    /// Takes a buffer that nobody else uses: itself, or a copy of its descriptor if it is shared.
+    ///
+    /// Returns `None` if memory is short.
+    pub(crate) fn unshare(self) -> Option<Self> {
+        let ptr = self.into_raw();
+        // SAFETY: The buffer is valid; the callee takes our use and returns one.
+        let ptr = unsafe { bindings::skb_share_check(ptr.as_ptr(), Gfp::Atomic.raw()) };
+        // INVARIANT: The use that the callee returned is ours.
+        Some(Self {
+            ptr: NonNull::new(ptr)?,
+        })
+    }
+
+    /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.
+    ///
+    /// Used when a packet is re-encoded into another buffer, so that the sender keeps waiting
+    /// until that one has left.
+    pub(crate) fn take_owner(&mut self, from: &mut Self) {
+        // SAFETY: Both buffers are valid.
+        unsafe {
+            let (to, from) = (self.raw(), from.raw());
+            let sk = (*from).sk;
+            if sk.is_null() || !bindings::is_skb_wmem(from) {
+                return;
+            }
+            // The destructor will give back the new buffer's size instead of the old one's.
+            let delta = (*to).truesize as i32 - (*from).truesize as i32;
+            bindings::refcount_add_wmem(sk, delta);
+            (*to).sk = sk;
+            (*to).__bindgen_anon_3.__bindgen_anon_1.destructor =
+                (*from).__bindgen_anon_3.__bindgen_anon_1.destructor;
+            (*from).sk = core::ptr::null_mut();
+            (*from).__bindgen_anon_3.__bindgen_anon_1.destructor = None;
+        }
+    }
+
+    /// Gives this packet the flow hash of another, computing it if need be, so that the flow
+    /// stays together on multi-queue devices though its headers can no longer be seen.
+    pub(crate) fn copy_flow_hash(&mut self, from: &Self) {
+        // SAFETY: Both buffers are valid.
+        unsafe {
+            bindings::skb_get_hash(from.raw());
+            bindings::skb_copy_hash(self.raw(), from.raw());
+        }
+    }
+
+    /// Reads what [`Self::set_control`] wrote.
+    #[inline]
+    pub(crate) fn control(&self) -> Control {
+        // SAFETY: The control buffer is larger than `Control`, which any bytes are valid for.
+        unsafe { self.skb().cb.as_ptr().cast::<Control>().read_unaligned() }
+    }
+
+    /// Notes something about the packet.
+    #[inline]
+    pub(crate) fn set_control(&mut self, control: Control) {
+        // SAFETY: The control buffer is larger than `Control`, and ours.
+        unsafe {
+            (*self.raw())
+                .cb
+                .as_mut_ptr()
+                .cast::<Control>()
+                .write_unaligned(control)
+        };
+    }
+
+    /// Turns a buffer with an IP packet at its start into one received by `dev`, whose contents
+    /// are known to be what the other side sent: all checksums count as verified.
+    pub(crate) fn set_received(&mut self, dev: &NetDevice, protocol: Protocol) {
+        let offset = self.headroom() as u16;
+        let headers = self.headers_mut();
+        headers.protocol = match protocol {
+            Protocol::Ipv4 => (bindings::ETH_P_IP as u16).to_be(),
+            Protocol::Ipv6 => (bindings::ETH_P_IPV6 as u16).to_be(),
+        };
+        headers.mac_header = offset;
+        headers.network_header = offset;
+        headers.transport_header = offset;
+        // SAFETY: The buffer and the device are valid.
+        unsafe {
+            (*self.raw())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev = dev.as_raw();
+            bindings::skb_set_csum_unnecessary(self.raw());
+        }
+    }
+
+    /// Applies the congestion mark of the outer header that the packet came in (RFC 6040).
+    ///
+    /// `inner` is the packet's own DS field. A combination that the RFC calls invalid is let
+    /// through unchanged.
+    pub(crate) fn apply_outer_ecn(&mut self, outer: u8, inner: u8) {
+        // SAFETY: The buffer is valid and its network header is set.
+        let _ = unsafe { bindings::INET_ECN_decapsulate(self.raw(), outer, inner) };
+    }
+
+    /// Gets a buffer that holds the payload of a datagram ready to be sent through `dev`.
+    pub(super) fn prepare_sending(&mut self, dev: &NetDevice, mark: u32) {
+        let offset = self.headroom() as u16;
+        let headers = self.headers_mut();
+        headers.inner_network_header = offset;
+        headers.network_header = offset;
+        headers.transport_header = offset;
+        headers.__bindgen_anon_4.mark = mark;
+        // SAFETY: The buffer and the device are valid.
+        unsafe {
+            (*self.raw())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev = dev.as_raw();
+            bindings::skb_set_ignore_df(self.raw());
+        }
+    }
+
+    /// Frees the buffer of a packet that met no misfortune (`consume_skb`).
+    #[inline]
+    pub(crate) fn consume(self) {
+        let ptr = self.into_raw();
+        // SAFETY: The use is ours and given up here.
+        unsafe { bindings::consume_skb(ptr.as_ptr()) };
+    }
+}
+
+impl Drop for SkBuff {
+    fn drop(&mut self) {
+        // SAFETY: The use is ours and given up here.
+        unsafe {
+            bindings::kfree_skb_reason(
+                self.raw(),
+                bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
+            )
+        };
+    }
+}

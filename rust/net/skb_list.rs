@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A list of socket buffers that belong together.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use core::ptr::NonNull;
+
+use super::skb::SkBuff;
+use crate::bindings;
+
+/// An owned list of socket buffers, linked through their `next` fields like the kernel's lists of
+/// GSO segments.
+///
+/// # Invariants
+///
+/// `head` and `tail` are the ends of a null-terminated chain of `len` buffers, each owned by the
+/// list; both are `None` exactly when `len` is zero.
+pub(crate) struct SkbList {
+    head: Option<NonNull<bindings::sk_buff>>,
+    tail: Option<NonNull<bindings::sk_buff>>,
+    len: usize,
+}
+
+// SAFETY: Socket buffers may be handed from thread to thread.
+unsafe impl Send for SkbList {}
+// SAFETY: Shared access allows no access to the buffers.
+unsafe impl Sync for SkbList {}
+
+impl SkbList {
+    /// Creates an empty list.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: Nothing is in it.
+        Self {
+            head: None,
+            tail: None,
+            len: 0,
+        }
+    }
+
+    /// Takes over a null-terminated chain.
+    ///
+    /// # Safety
+    ///
+    /// `first` must be null or start a chain of buffers that the caller owns and gives up.
+    pub(super) unsafe fn from_chain(first: *mut bindings::sk_buff) -> Self {
+        let mut list = Self::new();
+        let mut next = first;
+        while let Some(skb) = NonNull::new(next) {
+            // SAFETY: The chain is valid by the safety requirement.
+            next = unsafe { *skb_next(skb) };
+            // SAFETY: As above, the buffer is the list's now.
+            list.push_back(unsafe { SkBuff::from_raw(skb) });
+        }
+        list
+    }
+
+    /// Returns how many buffers the list holds.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether the list is empty.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a buffer.
+    #[inline]
+    pub(crate) fn push_back(&mut self, skb: SkBuff) {
+        let skb = skb.into_raw();
+        // SAFETY: The buffer is ours; the tail is valid by the type invariant.
+        unsafe {
+            *skb_next(skb) = core::ptr::null_mut();
+            match self.tail {
+                Some(tail) => *skb_next(tail) = skb.as_ptr(),
+                None => self.head = Some(skb),
+            }
+        }
+        // INVARIANT: The buffer ends the chain now.
+        self.tail = Some(skb);
+        self.len += 1;
+    }
+
+    /// Takes the first buffer out.
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<SkBuff> {
+        let skb = self.head?;
+        // SAFETY: The chain is valid by the type invariant.
+        self.head = NonNull::new(unsafe { *skb_next(skb) });
+        if self.head.is_none() {
+            self.tail = None;
+        }
+        self.len -= 1;
+        // SAFETY: The buffer was the list's and is handed to the caller; it is on no list.
+        unsafe {
+            *skb_next(skb) = core::ptr::null_mut();
+            Some(SkBuff::from_raw(skb))
+        }
+    }
+
+    /// Appends all buffers of another list, which is empty afterwards.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        if let Some(head) = other.head.take() {
+            match self.tail {
+                // SAFETY: Both chains are valid by the type invariant.
+                Some(tail) => unsafe { *skb_next(tail) = head.as_ptr() },
+                None => self.head = Some(head),
+            }
+            self.tail = other.tail.take();
+            self.len += core::mem::take(&mut other.len);
+        }
+    }
+
+    /// Calls a function for each buffer.
+    pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut SkBuff)) {
+        let mut next = self.head;
+        while let Some(ptr) = next {
+            // SAFETY: The chain is valid, and the buffer stays the list's.
+            let mut skb = core::mem::ManuallyDrop::new(unsafe { SkBuff::from_raw(ptr) });
+            f(&mut skb);
+            // SAFETY: As above.
+            next = NonNull::new(unsafe { *skb_next(ptr) });
+        }
+    }
+}
+
+impl Drop for SkbList {
+    fn drop(&mut self) {
+        while let Some(skb) = self.pop_front() {
+            drop(skb);
+        }
+    }
+}
+
+/// Returns the address of a buffer's `next` field.
+///
+/// # Safety
+///
+/// `skb` must be valid.
+#[inline]
+unsafe fn skb_next(skb: NonNull<bindings::sk_buff>) -> *mut *mut bindings::sk_buff {
+    // SAFETY: By the safety requirement. `next` is the first field, in unions with other links.
+    unsafe {
+        &raw mut (*skb.as_ptr())
+            .__bindgen_anon_1
+            .__bindgen_anon_1
+            .next
+    }
+}

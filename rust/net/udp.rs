@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! UDP sockets of the kernel's own, for tunnels.
+//!
+//! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
+//! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
+
+use core::ptr::NonNull;
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Full},
+};
+
+use super::{device::NetDevice, namespace::Net, route::Route, skb::SkBuff};
+use crate::{
+    bindings,
+    gfp::Gfp,
+    rcu::{self, Borrowed, Guard, RcuArc},
+};
+
+/// Who receives the datagrams of a [`UdpTunnel`].
+pub(crate) trait DatagramReceiver: Send + Sync + 'static {
+    /// A datagram came in; its data starts behind the UDP header.
+    ///
+    /// If [`SkBuff::gso_size`] is not zero, it stands for several of that size, the last one
+    /// possibly shorter, all from the same sender. Context: softirq, RCU read side.
+    fn receive(this: Borrowed<'_, Self>, skb: SkBuff)
+    where
+        Self: Sized;
+}
+
+/// The protocol that a socket is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// IPv4
+    V4,
+    /// IPv6 only
+    V6,
+}
+
+/// A bound UDP socket that hands all datagrams to a receiver.
+///
+/// # Invariants
+///
+/// - `socket` is null or a valid socket, owned by this object; it is only null after `close`.
+/// - `sk` is the socket's `struct sock`, on which this object owns a reference.
+/// - While `socket` is not null, the socket's user data is `receiver`, whose count this object
+///   owns, and the socket's namespace has not been freed.
+pub(crate) struct UdpTunnel<T: DatagramReceiver> {
+    socket: Atomic<*mut bindings::socket>,
+    sk: NonNull<bindings::sock>,
+    receiver: RcuArc<T>,
+    family: Family,
+}
+
+// SAFETY: Sockets may be used from any thread.
+unsafe impl<T: DatagramReceiver> Send for UdpTunnel<T> {}
+// SAFETY: As above; closing is atomic.
+unsafe impl<T: DatagramReceiver> Sync for UdpTunnel<T> {}
+
+/// Where an IPv4 datagram goes from and to. Addresses are in network order, ports in host order.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow4 {
+    /// Source address, zeros to have one chosen.
+    pub(crate) source: [u8; 4],
+    /// Destination address.
+    pub(crate) destination: [u8; 4],
+    /// Destination port.
+    pub(crate) port: u16,
+    /// Firewall mark.
+    pub(crate) mark: u32,
+}
+
+/// Where an IPv6 datagram goes from and to.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow6 {
+    /// Source address, zeros to have one chosen.
+    pub(crate) source: [u8; 16],
+    /// Destination address.
+    pub(crate) destination: [u8; 16],
+    /// Destination port.
+    pub(crate) port: u16,
+    /// Interface to leave by, zero for any.
+    pub(crate) scope: u32,
+    /// Firewall mark.
+    pub(crate) mark: u32,
+}
+
+pub(super) fn in6_addr(address: [u8; 16]) -> bindings::in6_addr {
+    bindings::in6_addr {
+        in6_u: bindings::in6_addr__bindgen_ty_1 { u6_addr8: address },
+    }
+}
+
+/// Returns whether IPv6 is there at all (`ipv6.disable=1` turns it off).
+pub(crate) fn ipv6_available() -> bool {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::ipv6_mod_enabled() }
+}
+
+/// Returns the identifier of the zone that a link-local address belongs to, else zero.
+pub(crate) fn scope_of(address: [u8; 16], interface: i32) -> u32 {
+    // SAFETY: The address is valid for reads.
+    unsafe { bindings::ipv6_iface_scope_id(&in6_addr(address), interface) }
+}
+
+impl<T: DatagramReceiver> UdpTunnel<T> {
+    /// Opens a socket on all addresses and the given port, zero to have one chosen.
+    ///
+    /// It must be closed before its namespace has died ([`super::namespace::NamespaceExit`]).
+    /// Context: process context, may sleep. Errors: `EADDRINUSE`, `ENOMEM`, …
+    pub(crate) fn open(
+        net: &Net,
+        family: Family,
+        port: u16,
+        receiver: RcuArc<T>,
+    ) -> Result<Self> {
+        let mut config = bindings::udp_port_cfg {
+            family: match family {
+                Family::V4 => bindings::AF_INET as u8,
+                Family::V6 => bindings::AF_INET6 as u8,
+            },
+            local_udp_port: port.to_be(),
+            ..Default::default()
+        };
+        config.set_use_udp_checksums(1);
+        config.set_use_udp6_tx_checksums(1);
+        config.set_use_udp6_rx_checksums(1);
+        config.set_ipv6_v6only(1);
+        let mut socket = core::ptr::null_mut();
+        // SAFETY: The namespace is alive, the configuration valid, `socket` valid for writes.
+        to_result(unsafe { bindings::udp_sock_create(net.as_raw(), &mut config, &mut socket) })?;
+        // SAFETY: The socket was just created; nobody else knows it. Its user data is the
+        // receiver, which outlives all RCU readers of the socket because it is an `RcuArc` whose
+        // count is given up after the user data was cleared.
+        unsafe {
+            let sk = NonNull::new((*socket).sk).ok_or(EINVAL)?;
+            // Packets are sent in contexts that cannot wait, and their number is bounded by other
+            // means than this socket's buffer.
+            (*sk.as_ptr()).sk_allocation = Gfp::Atomic.raw();
+            (*sk.as_ptr()).sk_sndbuf = i32::MAX;
+            bindings::sk_set_memalloc(sk.as_ptr());
+            bindings::udp_accept_gso(sk.as_ptr());
+            bindings::sock_hold(sk.as_ptr());
+            let mut tunnel = bindings::udp_tunnel_sock_cfg {
+                sk_user_data: core::ptr::from_ref::<T>(&receiver).cast_mut().cast(),
+                encap_type: 1,
+                encap_rcv: Some(encap_receive::<T>),
+                ..Default::default()
+            };
+            bindings::setup_udp_tunnel_sock(net.as_raw(), sk.as_ptr(), &mut tunnel);
+            // INVARIANT: All of this was just set up.
+            Ok(Self {
+                socket: Atomic::new(socket),
+                sk,
+                receiver,
+                family,
+            })
+        }
+    }
+
+    /// Returns the port that the socket is bound to.
+    pub(crate) fn port(&self) -> u16 {
+        // SAFETY: The socket is valid by the type invariant.
+        u16::from_be(unsafe { bindings::inet_sport(self.sk.as_ptr()) })
+    }
+
+    /// Closes the socket. Sending through it fails from now on.
+    ///
+    /// Context: process context, may sleep. Waits for senders and receivers under way.
+    pub(crate) fn close(&self) {
+        let socket = self.socket.xchg(core::ptr::null_mut(), Full);
+        if !socket.is_null() {
+            rcu::synchronize_net();
+            // SAFETY: The socket is valid and ours; nobody sends through it any more.
+            unsafe {
+                bindings::sk_clear_memalloc(self.sk.as_ptr());
+                bindings::udp_tunnel_sock_release(self.sk.as_ptr());
+            }
+        }
+    }
+
+    /// Returns the socket's namespace unless the socket is closed.
+    fn net<'g>(&self, _guard: &'g Guard) -> Result<*mut bindings::net> {
+        if self.socket.load(Acquire).is_null() {
+            return Err(ENONET);
+        }
+        // SAFETY: The socket is open, so its namespace has not been freed, and closing it waits
+        // for the guard.
+        Ok(unsafe { bindings::sock_net(self.sk.as_ptr()) })
+    }
+
+    /// Returns whether an IPv4 address is one of this host in the socket's namespace.
+    pub(crate) fn is_local_v4(&self, address: [u8; 4], guard: &Guard) -> bool {
+        // SAFETY: The namespace is alive while the guard is.
+        self.net(guard).is_ok_and(|net| unsafe {
+            bindings::ip_is_local_address(net, u32::from_ne_bytes(address))
+        })
+    }
+
+    /// Returns whether an IPv6 address is one of this host in the socket's namespace.
+    pub(crate) fn is_local_v6(&self, address: [u8; 16], guard: &Guard) -> bool {
+        // SAFETY: The namespace is alive while the guard is.
+        self.net(guard)
+            .is_ok_and(|net| unsafe { bindings::ipv6_is_local_address(net, &in6_addr(address)) })
+    }
+
+    /// Finds the route of an IPv4 flow and fills in its source address.
+    ///
+    /// Context: any but hard interrupts. Errors: `ENONET` when the socket is closed,
+    /// `EAFNOSUPPORT`, `EINVAL` when the source address is no longer this host's, those of routing.
+    pub(crate) fn route_v4(&self, flow: &mut Flow4, guard: &Guard) -> Result<Route> {
+        if self.family != Family::V4 {
+            return Err(EAFNOSUPPORT);
+        }
+        let net = self.net(guard)?;
+        let mut fl = bindings::flowi4 {
+            saddr: u32::from_ne_bytes(flow.source),
+            daddr: u32::from_ne_bytes(flow.destination),
+            ..Default::default()
+        };
+        fl.__fl_common.flowic_mark = flow.mark;
+        fl.__fl_common.flowic_proto = bindings::IPPROTO_UDP as u8;
+        fl.uli.ports.dport = flow.port.to_be();
+        fl.uli.ports.sport = self.port().to_be();
+        // SAFETY: The socket, its namespace and the flow are valid; the callee returns a reference
+        // that is ours.
+        let rt = from_err_ptr(unsafe {
+            bindings::classify_flow4(self.sk.as_ptr(), &mut fl);
+            bindings::ip_route_output_flow(net, &mut fl, self.sk.as_ptr())
+        })?;
+        flow.source = fl.saddr.to_ne_bytes();
+        // SAFETY: As above. A `rtable` starts with its `dst`.
+        Ok(unsafe { Route::from_raw(NonNull::new(rt.cast()).ok_or(EHOSTUNREACH)?) })
+    }
+
+    /// Finds the route of an IPv6 flow and fills in its source address.
+    ///
+    /// Context and errors: as [`Self::route_v4`].
+    pub(crate) fn route_v6(&self, flow: &mut Flow6, guard: &Guard) -> Result<Route> {
+        if self.family != Family::V6 {
+            return Err(EAFNOSUPPORT);
+        }
+        let net = self.net(guard)?;
+        let mut fl = bindings::flowi6 {
+            saddr: in6_addr(flow.source),
+            daddr: in6_addr(flow.destination),
+            ..Default::default()
+        };
+        fl.__fl_common.flowic_mark = flow.mark;
+        fl.__fl_common.flowic_oif = flow.scope as i32;
+        fl.__fl_common.flowic_proto = bindings::IPPROTO_UDP as u8;
+        fl.uli.ports.dport = flow.port.to_be();
+        fl.uli.ports.sport = self.port().to_be();
+        // SAFETY: The socket, its namespace and the flow are valid; the callee returns a reference
+        // that is ours.
+        let dst = from_err_ptr(unsafe {
+            bindings::classify_flow6(self.sk.as_ptr(), &mut fl);
+            bindings::ip6_dst_lookup_flow(net, self.sk.as_ptr(), &mut fl, core::ptr::null())
+        })?;
+        // SAFETY: All views of the union are plain bytes.
+        flow.source = unsafe { fl.saddr.in6_u.u6_addr8 };
+        // SAFETY: As above.
+        Ok(unsafe { Route::from_raw(NonNull::new(dst).ok_or(EHOSTUNREACH)?) })
+    }
+
+    /// Sends a datagram over IPv4. The buffer holds its payload and has room for the headers.
+    ///
+    /// The IP layer counts it as sent by `dev`. Context: softirqs disabled. Errors: `ELOOP` if the
+    /// route leaves by `dev` itself, `ENONET`, `EAFNOSUPPORT`.
+    pub(crate) fn send_v4(
+        &self,
+        dev: &NetDevice,
+        mut skb: SkBuff,
+        route: Route,
+        flow: &Flow4,
+        tos: u8,
+        guard: &Guard,
+    ) -> Result {
+        self.net(guard)?;
+        if self.family != Family::V4 || route.family() != bindings::AF_INET {
+            return Err(EAFNOSUPPORT);
+        }
+        if route.leaves_by(dev.as_raw()) {
+            return Err(ELOOP);
+        }
+        skb.prepare_sending(dev, flow.mark);
+        let ttl = route.hop_limit_v4();
+        // SAFETY: The route is one of IPv4 and its reference given up; the socket is open while
+        // the guard is held; the buffer is ours to give.
+        unsafe {
+            bindings::udp_tunnel_xmit_skb(
+                route.into_raw().cast(),
+                self.sk.as_ptr(),
+                skb.into_raw().as_ptr(),
+                u32::from_ne_bytes(flow.source),
+                u32::from_ne_bytes(flow.destination),
+                tos,
+                ttl,
+                0,
+                self.port().to_be(),
+                flow.port.to_be(),
+                false,
+                false,
+                0,
+            )
+        };
+        Ok(())
+    }
+
+    /// Sends a datagram over IPv6; otherwise like [`Self::send_v4`].
+    pub(crate) fn send_v6(
+        &self,
+        dev: &NetDevice,
+        mut skb: SkBuff,
+        route: Route,
+        flow: &Flow6,
+        traffic_class: u8,
+        guard: &Guard,
+    ) -> Result {
+        self.net(guard)?;
+        if self.family != Family::V6 || route.family() != bindings::AF_INET6 {
+            return Err(EAFNOSUPPORT);
+        }
+        if route.leaves_by(dev.as_raw()) {
+            return Err(ELOOP);
+        }
+        skb.prepare_sending(dev, flow.mark);
+        let hop_limit = route.hop_limit_v6();
+        // SAFETY: As in `send_v4`, for IPv6.
+        unsafe {
+            bindings::udp_tunnel6_xmit_skb(
+                route.into_raw(),
+                self.sk.as_ptr(),
+                skb.into_raw().as_ptr(),
+                dev.as_raw(),
+                &in6_addr(flow.source),
+                &in6_addr(flow.destination),
+                traffic_class,
+                hop_limit,
+                0,
+                self.port().to_be(),
+                flow.port.to_be(),
+                false,
+                0,
+            )
+        };
+        Ok(())
+    }
+}
+
+impl<T: DatagramReceiver> Drop for UdpTunnel<T> {
+    fn drop(&mut self) {
+        if !self.socket.load(Acquire).is_null() {
+            // The socket would go on calling the receiver: better to lose both.
+            pr_err!("a UDP tunnel was not closed; leaking it\n");
+            core::mem::forget(self.receiver.clone());
+            return;
+        }
+        // SAFETY: The reference is ours and given up here.
+        unsafe { bindings::sock_put(self.sk.as_ptr()) };
+    }
+}
+
+/// The C receive function.
+///
+/// # Safety
+///
+/// Only to be called by UDP for the socket of a [`UdpTunnel<T>`].
+unsafe extern "C" fn encap_receive<T: DatagramReceiver>(
+    sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> kernel::ffi::c_int {
+    const UDP_HEADER: usize = 8;
+
+    // SAFETY: UDP hands us the buffer, which is on no list.
+    let mut skb = unsafe { SkBuff::from_raw(NonNull::new_unchecked(skb)) };
+    // SAFETY: The socket is valid for the duration of the call.
+    let receiver = unsafe { bindings::sk_user_data(sk) }.cast::<T>();
+    if receiver.is_null() || skb.pull_linear(UDP_HEADER).is_none() || !skb.pull(UDP_HEADER) {
+        return 0;
+    }
+    // SAFETY: The user data is the receiver, whose count is given up only after the user data was
+    // cleared; UDP calls this with the RCU read side held.
+    T::receive(unsafe { RcuArc::borrow_raw(receiver) }, skb);
+    0
+}
+

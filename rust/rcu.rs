@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reference-counted values whose memory outlives their last reference by a grace period.
+//!
+//! [`RcuArc`] is a reference-counted pointer like [`kernel::sync::Arc`], except that the value is
+//! dropped and its memory freed only one RCU grace period after the count reached zero.
+//! [`RcuSlot`] is a place that holds an `Option<RcuArc<T>>` which can be replaced at any time and
+//! read without a lock and without touching the count.
+//!
+//! Together they make RCU safe by construction: a reader who finds a value in a slot while a
+//! [`Guard`] is alive may use it until the guard is dropped, because the slot held a reference
+//! after the guard was taken, so the grace period that precedes the value's end cannot have
+//! elapsed before the guard is gone.
+//!
+//! C headers: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h),
+//! [`include/linux/refcount.h`](srctree/include/linux/refcount.h)
+
+use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use kernel::{
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Full, Relaxed},
+    sync::Refcount,
+    types::Opaque,
+};
+use pin_init::PinInit;
+
+use crate::{bindings, gfp::Gfp};
+
+pub(crate) use kernel::{
+    alloc::AllocError,
+    sync::rcu::{read_lock, Guard},
+};
+
+/// How many [`RcuArc`] allocations exist, counting those that wait for their grace period.
+static ALIVE: Atomic<i64> = Atomic::new(0);
+
+/// What an [`RcuArc`] points to.
+///
+/// # Invariants
+///
+/// - The memory was allocated by [`KBox`] and `value` is initialised until the RCU callback runs.
+/// - `refcount` is the number of [`RcuArc`]s plus the number of full [`RcuSlot`]s. Once it is zero
+///   it stays zero, and `head` is queued exactly once.
+#[repr(C)]
+#[pin_data]
+struct Inner<T> {
+    refcount: Refcount,
+    head: Opaque<bindings::callback_head>,
+    #[pin]
+    value: T,
+}
+
+/// A reference-counted pointer to a value that RCU readers may still look at for a grace period
+/// after the last reference is gone.
+///
+/// The value's destructor runs in the RCU callback (softirq context), hence must not sleep.
+///
+/// # Invariants
+///
+/// `ptr` points to a valid [`Inner`], and this object owns one count of its `refcount`.
+pub(crate) struct RcuArc<T> {
+    ptr: NonNull<Inner<T>>,
+    _own: PhantomData<Inner<T>>,
+}
+
+// SAFETY: An `RcuArc<T>` gives shared access to a `T` from any thread and may drop the `T` on
+// another one.
+unsafe impl<T: Send + Sync> Send for RcuArc<T> {}
+// SAFETY: As above; `&RcuArc<T>` allows cloning the reference.
+unsafe impl<T: Send + Sync> Sync for RcuArc<T> {}
+
+impl<T> RcuArc<T> {
+    /// Allocates and initialises a value in place.
+    ///
+    /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
+    pub(crate) fn pin_init(init: impl PinInit<T, Error>, gfp: Gfp) -> Result<Self> {
+        let inner = KBox::pin_init(
+            try_pin_init!(Inner {
+                refcount: Refcount::new(1),
+                head: Opaque::uninit(),
+                value <- init,
+            }? Error),
+            gfp.flags(),
+        )?;
+        ALIVE.fetch_add(1, Relaxed);
+        // SAFETY: The value stays where it is until it is dropped: `RcuArc` never moves it.
+        let raw = KBox::into_raw(unsafe { Pin::into_inner_unchecked(inner) });
+        // INVARIANT: The count starts at one, and that one is ours. `KBox::into_raw` never
+        // returns null.
+        Ok(Self {
+            // SAFETY: `KBox::into_raw` never returns null.
+            ptr: unsafe { NonNull::new_unchecked(raw) },
+            _own: PhantomData,
+        })
+    }
+
+    /// Allocates a value with `GFP_KERNEL`.
+    ///
+    /// Context: process context, may sleep.
+    pub(crate) fn new(value: T) -> Result<Self, AllocError> {
+        // SAFETY: Writing the value initialises the slot, and no pinning guarantee is needed of a
+        // value that could be moved until now.
+        let init = unsafe {
+            pin_init::pin_init_from_closure::<T, Error>(move |slot: *mut T| {
+                slot.write(value);
+                Ok(())
+            })
+        };
+        // The initialiser cannot fail, only the allocation.
+        Self::pin_init(init, Gfp::Kernel).map_err(|_| AllocError)
+    }
+
+    /// Returns whether both point to the same value.
+    #[inline]
+    pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
+        self.ptr == other.ptr
+    }
+
+    /// Turns the reference into a raw pointer to the value, which keeps its count.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *const T {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: By the type invariant the pointer is valid.
+        unsafe { &raw const (*this.ptr.as_ptr()).value }
+    }
+
+    /// Takes back what [`Self::into_raw`] gave away.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`Self::into_raw`], and each such pointer may be taken back only once.
+    #[inline]
+    pub(crate) unsafe fn from_raw(ptr: *const T) -> Self {
+        // SAFETY: By the safety requirement `ptr` points at the `value` of an `Inner<T>`.
+        let inner = unsafe { kernel::container_of!(ptr.cast_mut(), Inner<T>, value) };
+        // INVARIANT: The count that `into_raw` kept is ours now.
+        Self {
+            // SAFETY: A pointer into an allocation is not null.
+            ptr: unsafe { NonNull::new_unchecked(inner) },
+            _own: PhantomData,
+        }
+    }
+
+    /// Lends the value that a raw pointer stands for.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`Self::into_raw`], and for `'a` either the count that it stands for
+    /// is kept or an RCU read-side critical section that began before it was given up goes on.
+    #[inline]
+    pub(crate) unsafe fn borrow_raw<'a>(ptr: *const T) -> Borrowed<'a, T> {
+        // SAFETY: See `from_raw`.
+        let inner = unsafe { kernel::container_of!(ptr.cast_mut(), Inner<T>, value) };
+        Borrowed {
+            // SAFETY: By the safety requirement the allocation is alive for `'a`.
+            inner: unsafe { &*inner },
+        }
+    }
+
+    /// Lends the value like a lookup under RCU does.
+    #[inline]
+    pub(crate) fn borrow(&self) -> Borrowed<'_, T> {
+        Borrowed {
+            // SAFETY: By the type invariant the pointer is valid while `self` is.
+            inner: unsafe { self.ptr.as_ref() },
+        }
+    }
+}
+
+/// Frees an [`Inner`] whose count has been zero for a grace period.
+unsafe extern "C" fn free_after_grace_period<T>(head: *mut bindings::callback_head) {
+    let head = head.cast::<Opaque<bindings::callback_head>>();
+    // SAFETY: `RcuArc::drop` queued the `head` of an `Inner<T>` with this function.
+    let inner = unsafe { kernel::container_of!(head, Inner<T>, head) };
+    // SAFETY: By the type invariants of `Inner` the memory came from a `KBox`, nobody holds a
+    // reference any more, and all readers that saw it without one have left their critical section.
+    drop(unsafe { KBox::from_raw(inner) });
+    ALIVE.fetch_sub(1, Relaxed);
+}
+
+impl<T> Drop for RcuArc<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the pointer is valid.
+        let inner = unsafe { self.ptr.as_ref() };
+        if inner.refcount.dec_and_test() {
+            // SAFETY: The count is zero for good, so this is the only time that `head` is queued;
+            // the memory stays valid until the callback. `T` outlives it because the module waits
+            // for all callbacks before it goes (`wait_for_all`).
+            unsafe { bindings::call_rcu(inner.head.get(), Some(free_after_grace_period::<T>)) };
+        }
+    }
+}
+
+impl<T> Clone for RcuArc<T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariant the pointer is valid.
+        unsafe { self.ptr.as_ref() }.refcount.inc();
+        // INVARIANT: The count just taken belongs to the clone.
+        Self {
+            ptr: self.ptr,
+            _own: PhantomData,
+        }
+    }
+}
+
+impl<T> Deref for RcuArc<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariant the pointer is valid.
+        unsafe { &self.ptr.as_ref().value }
+    }
+}
+
+/// A value found in an [`RcuSlot`], usable for as long as the RCU guard lives.
+pub(crate) struct Borrowed<'g, T> {
+    inner: &'g Inner<T>,
+}
+
+impl<T> Clone for Borrowed<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Borrowed<'_, T> {}
+
+impl<'g, T> Borrowed<'g, T> {
+    /// Takes a reference that outlives the guard, unless the last one is already gone.
+    #[inline]
+    pub(crate) fn upgrade(self) -> Option<RcuArc<T>> {
+        // SAFETY: The counter is valid for the duration of the call.
+        let taken = unsafe {
+            bindings::refcount_inc_not_zero(
+                core::ptr::from_ref(&self.inner.refcount)
+                    .cast_mut()
+                    .cast::<bindings::refcount_t>(),
+            )
+        };
+        // INVARIANT: The count just taken belongs to the new `RcuArc`.
+        taken.then(|| RcuArc {
+            ptr: NonNull::from(self.inner),
+            _own: PhantomData,
+        })
+    }
+
+    /// Returns whether this is the value that `other` points to.
+    #[inline]
+    pub(crate) fn is(self, other: &RcuArc<T>) -> bool {
+        core::ptr::eq(self.inner, other.ptr.as_ptr())
+    }
+
+    /// Returns the value for as long as the guard lives.
+    #[inline]
+    pub(crate) fn get(self) -> &'g T {
+        &self.inner.value
+    }
+}
+
+impl<T> Deref for Borrowed<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner.value
+    }
+}
+
+/// A place for an `Option<RcuArc<T>>` that readers look at under RCU and writers replace.
+///
+/// # Invariants
+///
+/// `ptr` is null or came from [`RcuArc::into_raw`], in which case the slot owns that count.
+pub(crate) struct RcuSlot<T> {
+    ptr: Atomic<*mut T>,
+    _own: PhantomData<RcuArc<T>>,
+}
+
+// SAFETY: A slot is a shared place for an `RcuArc<T>`.
+unsafe impl<T: Send + Sync> Send for RcuSlot<T> {}
+// SAFETY: As above; all access is atomic.
+unsafe impl<T: Send + Sync> Sync for RcuSlot<T> {}
+
+impl<T> RcuSlot<T> {
+    /// Creates a slot that holds nothing.
+    pub(crate) const fn empty() -> Self {
+        // INVARIANT: Null owns nothing.
+        Self {
+            ptr: Atomic::new(core::ptr::null_mut()),
+            _own: PhantomData,
+        }
+    }
+
+    /// Creates a slot with a first value.
+    pub(crate) fn new(value: Option<RcuArc<T>>) -> Self {
+        // INVARIANT: The slot takes over the count of `value`.
+        Self {
+            ptr: Atomic::new(Self::raw(value)),
+            _own: PhantomData,
+        }
+    }
+
+    fn raw(value: Option<RcuArc<T>>) -> *mut T {
+        value.map_or(core::ptr::null_mut(), |v| v.into_raw().cast_mut())
+    }
+
+    /// Looks at the value without taking a reference.
+    #[inline]
+    pub(crate) fn get<'g>(&'g self, _guard: &'g Guard) -> Option<Borrowed<'g, T>> {
+        let ptr = self.ptr.load(Acquire);
+        if ptr.is_null() {
+            return None;
+        }
+        // SAFETY: The slot held a count when the pointer was read, after the guard was taken. If
+        // it has been given up since, the grace period that follows waits for the guard.
+        Some(unsafe { RcuArc::borrow_raw(ptr) })
+    }
+
+    /// Returns whether the slot is empty. The answer may be stale at once.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ptr.load(Relaxed).is_null()
+    }
+
+    /// Takes a reference to the value.
+    pub(crate) fn load(&self) -> Option<RcuArc<T>> {
+        let guard = read_lock();
+        loop {
+            // A value without a count left has been replaced since it was read: look again.
+            let found = self.get(&guard)?;
+            if let Some(arc) = found.upgrade() {
+                return Some(arc);
+            }
+        }
+    }
+
+    /// Replaces the value and returns the former one.
+    pub(crate) fn swap(&self, value: Option<RcuArc<T>>) -> Option<RcuArc<T>> {
+        // INVARIANT: The slot takes over the count of `value` and gives up the former one.
+        let former = self.ptr.xchg(Self::raw(value), Full);
+        if former.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariant the pointer came from `into_raw`, and its count was the
+        // slot's until the exchange.
+        Some(unsafe { RcuArc::from_raw(former) })
+    }
+}
+
+impl<T> Drop for RcuSlot<T> {
+    fn drop(&mut self) {
+        self.swap(None);
+    }
+}
+
+/// Waits until all values whose last reference is gone have been dropped and freed.
+///
+/// A destructor may give up the last reference to another value, which then needs a grace period
+/// of its own, so this waits until none is left. To be called when the module unloads, after
+/// everything that holds references has been torn down. Context: process context, may sleep.
+pub(crate) fn wait_for_all() {
+    /// More rounds than any chain of values that own each other is long.
+    const MANY_ROUNDS: u32 = 1000;
+
+    for _ in 0..MANY_ROUNDS {
+        kernel::sync::rcu::rcu_barrier();
+        if ALIVE.load(Relaxed) == 0 {
+            return;
+        }
+    }
+    pr_err!(
+        "{} objects are still referenced; please report this\n",
+        ALIVE.load(Relaxed)
+    );
+}
+
+/// Waits until all RCU readers, packet processing included, that run now have finished.
+///
+/// C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+/// (`synchronize_net`). Context: process context, may sleep.
+pub(crate) fn synchronize_net() {
+    // SAFETY: May always be called from process context.
+    unsafe { bindings::synchronize_net() };
+}
