@@ -118,9 +118,8 @@ impl Nest<'_> {
     /// Errors: `EMSGSIZE` if it is longer than an attribute can be; it is taken out again then.
     pub(crate) fn end(self) -> Result {
         // SAFETY: By the type invariant, `start` is an attribute in this valid buffer.
-        let len = unsafe {
-            bindings::nla_nest_end_safe(self.inside.skb.as_ptr(), self.start.as_ptr())
-        };
+        let len =
+            unsafe { bindings::nla_nest_end_safe(self.inside.skb.as_ptr(), self.start.as_ptr()) };
         if len < 0 {
             return Err(EMSGSIZE);
         }

@@ -322,7 +322,10 @@ impl Family {
         assert!(operations.len() <= u8::MAX as usize, "too many operations");
         let mut i = 1;
         while i < operations.len() {
-            assert!(operations[i - 1].0.cmd < operations[i].0.cmd, "operations not sorted");
+            assert!(
+                operations[i - 1].0.cmd < operations[i].0.cmd,
+                "operations not sorted"
+            );
             i += 1;
         }
 
