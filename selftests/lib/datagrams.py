@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""datagrams.py FROM TO ADDRESS: sends a datagram of each size from 1 to 1,600 bytes from one namespace to another and
+compares what arrives byte for byte; then many in one UDP GSO call, which the tunnel must take apart with right checksums."""
+
+import hashlib
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from netlink import in_netns  # noqa: E402
+
+where, to, address = sys.argv[1:]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+UDP_SEGMENT = 103
+with in_netns(to):
+    receiver = socket.socket(family, socket.SOCK_DGRAM)
+    receiver.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+    receiver.bind((address, 0))
+    receiver.settimeout(5)
+with in_netns(where):
+    sender = socket.socket(family, socket.SOCK_DGRAM)
+    sender.connect((address, receiver.getsockname()[1]))
+if family == socket.AF_INET:
+    sender.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER: fragments are welcome
+else:
+    sender.setsockopt(socket.IPPROTO_IPV6, 23, 0)
+
+
+def pattern(size, seed):
+    return (hashlib.shake_128(struct.pack("=HH", size, seed)).digest(size))
+
+
+def compare(sent, words):
+    for number, wanted in enumerate(sent):
+        try:
+            got = receiver.recv(65536)
+        except TimeoutError:
+            sys.exit("%s: nothing arrived in place of number %d, of %d bytes" % (words, number, len(wanted)))
+        if got != wanted:
+            sys.exit("%s: number %d, of %d bytes, arrived as %d bytes, different" % (words, number, len(wanted), len(got)))
+
+
+for start in range(1, 1601, 40):
+    sent = [pattern(size, 0) for size in range(start, start + 40)]
+    for data in sent:
+        sender.send(data)
+    compare(sent, "one by one")
+total = 0
+for size in (1, 15, 16, 17, 100, 500, 1000, 1200, 1372):
+    count = min(60, 60000 // size)
+    sent = [pattern(size, n) for n in range(count)] + [pattern(max(1, size // 2), 99)]
+    sender.sendmsg([b"".join(sent)], [(17, UDP_SEGMENT, struct.pack("=H", size))])
+    compare(sent, "in one call, %d bytes each" % size)
+    total += len(sent)
+print("1,600 sizes one by one, %d in segments" % total)
