@@ -73,7 +73,7 @@ impl StaticIdentity {
     }
 }
 
-/// HMAC-BLAKE2s (RFC 2104) of a message in pieces. `out` may not be among them: see the signature.
+/// HMAC-BLAKE2s (RFC 2104) of a message in pieces.
 fn hmac(key: &Secret<KEY_LEN>, pieces: &[&[u8]], out: &mut Secret<HASH_LEN>) {
     let pad = |byte: u8| {
         let mut pad = Secret::<BLOCK_LEN>::new(&[byte; BLOCK_LEN]);
@@ -95,15 +95,21 @@ fn hmac(key: &Secret<KEY_LEN>, pieces: &[&[u8]], out: &mut Secret<HASH_LEN>) {
     outer.finish_into(out.expose_mut());
 }
 
-/// HKDF (RFC 5869) as Noise has it: replaces the chaining key by the first output, and writes as many
-/// further ones as are asked for.
-fn kdf(chaining_key: &mut Secret<KEY_LEN>, input: &[u8], further: &mut [&mut Secret<KEY_LEN>]) {
+/// HKDF (RFC 5869) as Noise has it: replaces the chaining key by the first output, and writes up to
+/// two further ones.
+fn kdf<const FURTHER: usize>(
+    chaining_key: &mut Secret<KEY_LEN>,
+    input: &[u8],
+    further: [&mut Secret<KEY_LEN>; FURTHER],
+) {
+    const { assert!(FURTHER <= 2) };
+
     let mut extracted = Secret::zero();
     hmac(chaining_key, &[input], &mut extracted);
 
     hmac(&extracted, &[&[1]], chaining_key);
     let mut previous: &Secret<KEY_LEN> = chaining_key;
-    for (output, number) in further.iter_mut().zip(2u8..) {
+    for (output, number) in further.into_iter().zip([2, 3]) {
         hmac(&extracted, &[previous.expose(), &[number]], output);
         previous = output;
     }
@@ -149,13 +155,13 @@ impl Transcript {
     /// chaining key as well.
     fn mix_ephemeral(&mut self, ephemeral: &PublicKey) {
         self.mix_hash(ephemeral);
-        kdf(&mut self.chaining_key, ephemeral, &mut []);
+        kdf(&mut self.chaining_key, ephemeral, []);
     }
 
     /// A Diffie-Hellman result, that makes a key for the field behind it.
     fn mix_shared(&mut self, shared: &Secret<KEY_LEN>) -> Secret<KEY_LEN> {
         let mut key = Secret::zero();
-        kdf(&mut self.chaining_key, shared.expose(), &mut [&mut key]);
+        kdf(&mut self.chaining_key, shared.expose(), [&mut key]);
         key
     }
 
@@ -166,7 +172,7 @@ impl Transcript {
         kdf(
             &mut self.chaining_key,
             psk.expose(),
-            &mut [&mut hashed, &mut key],
+            [&mut hashed, &mut key],
         );
         self.mix_hash(hashed.expose());
         key
@@ -586,7 +592,7 @@ impl Handshake {
         } else {
             (&mut keys.receiving, &mut keys.sending)
         };
-        kdf(&mut self.chaining_key, &[], &mut [second]);
+        kdf(&mut self.chaining_key, &[], [second]);
         first.copy_from(&self.chaining_key);
         self.clear();
         Some(keys)
