@@ -11,6 +11,7 @@ import sys
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 1, 2, 4, 16, 0x300
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE = 1, 2, 3
 NLA_F_NESTED = 0x8000
+RECEIVE = 8192  # so much a dump puts into one message for us, as for wg(8)
 GENL_ID_CTRL = 16
 RTM_GETLINK = 18
 
@@ -78,7 +79,7 @@ class Netlink:
         self.socket.send(struct.pack("=IHHII", size, kind, flags | NLM_F_REQUEST, self.sequence, 0) + payload)
         answers, interrupted, self.text, self.messages = [], False, "", 0
         while True:
-            data = self.socket.recv(1 << 20)
+            data = self.socket.recv(RECEIVE)
             self.messages += 1
             while data:
                 size, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data)

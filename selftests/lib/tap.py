@@ -5,8 +5,9 @@ import re
 import subprocess
 import sys
 
-# What the rest of the network stack says about links and connection tracking is not ours to judge.
-_NOT_OURS = re.compile(r"link becomes ready|promiscuous|renamed from|nf_conntrack|nfnetlink|Netfilter|entered \w+ state")
+# What the rest of the network stack says about links, connection tracking and the form of netlink messages is not ours to judge.
+_NOT_OURS = re.compile(r"link becomes ready|promiscuous|renamed from|nf_conntrack|nfnetlink|Netfilter|entered \w+ state"
+                       r"|netlink: .*(invalid length|leftover after parsing)|nla_validate\w*: \d+ callbacks|validate_nla: \d+ callbacks")
 
 
 class Checks:
