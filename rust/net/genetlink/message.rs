@@ -13,7 +13,7 @@ use core::{
 };
 use kernel::{error::to_result, ffi, prelude::*};
 
-use crate::bindings;
+use crate::{bindings, net::namespace::Net};
 
 /// The longest payload that an attribute's 16-bit length field can count besides its header.
 const MAX_PAYLOAD_LEN: usize = u16::MAX as usize - size_of::<bindings::nlattr>();
@@ -225,6 +225,12 @@ impl<'a> Batch<'a> {
             info: unsafe { &*bindings::genl_info_dump(cb.as_ptr()) },
             command,
         }
+    }
+
+    /// Returns the network namespace of the socket that sent the request.
+    pub(crate) fn namespace(&self) -> &'a Net {
+        // SAFETY: The socket is open while it reads, and keeps its namespace alive.
+        unsafe { Net::from_raw(bindings::genl_info_net(self.info)) }
     }
 
     /// Returns how many bytes the buffer holds.

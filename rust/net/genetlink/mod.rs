@@ -342,7 +342,8 @@ impl Family {
             // `Operation` is a transparent wrapper.
             split_ops: operations.as_ptr().cast(),
             module: module.as_ptr().cast(),
-            ..pin_init::zeroed()
+            // SAFETY: All other fields are numbers and optional pointers, for which zero is valid.
+            ..unsafe { core::mem::zeroed() }
         };
         let name = name.to_bytes_with_nul();
         let mut i = 0;
