@@ -8,8 +8,6 @@ MAKEFLAGS += --no-print-directory
 # What scripts/ reads from the environment.
 export KVER KDIR MIRROR DESTDIR MODULE WIREGUARD_BUILD
 
-build := $(or $(WIREGUARD_BUILD),build)
-
 .PHONY: help
 help:
 	@echo 'WireGuard for Linux in Rust. As root:'

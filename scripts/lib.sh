@@ -8,8 +8,10 @@ project=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=${WIREGUARD_BUILD:-$project/build}
 environment=$build/env
 
-# Progress goes to stderr, so that a script's own output can be read by another program.
-say() { printf '[%3ds] %s\n' "$SECONDS" "$*" >&2; }
+# Progress goes to stderr, so that a script's own output can be read by another program. Its clock starts with the first
+# script.
+export WIREGUARD_STARTED=${WIREGUARD_STARTED:-$(date +%s)}
+say() { printf '[%3ds] %s\n' "$(($(date +%s) - WIREGUARD_STARTED))" "$*" >&2; }
 die() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 need_root() { [ "$(id -u)" = 0 ] || die "must be run as root (it makes a chroot and a network of namespaces): try sudo make ..."; }
@@ -43,13 +45,17 @@ quiet() {
 	fi
 }
 
-# Everything below runs in a mount namespace of its own: nothing is left mounted, however it ends.
+# isolated COMMAND...: in mount and PID namespaces of its own. Nothing is left mounted and no process is left running,
+# however it ends: it dies with the shell that called it.
+isolated() {
+	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private "$@"
+}
+
 # in_environment [--at DIR] COMMAND...: runs COMMAND in the trixie environment, where this project is /project.
 in_environment() {
 	local at=/project
 	if [ "$1" = --at ]; then at=$2; shift 2; fi
-	unshare --mount --pid --fork --kill-child --propagation private \
-		"$project/scripts/enter" "$environment" "$project" "$build" "$at" "$@"
+	isolated "$project/scripts/enter" "$environment" "$project" "$build" "$at" "$@"
 }
 
 # inside PATH: the name inside the environment of a file of the project or of its build folder.
