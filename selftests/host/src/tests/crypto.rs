@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rust/crypto.rs`, and below it the stand-in for the kernel's library.
+
+use super::{hex, Numbers};
+use crate::crypto::{
+    aead_open, aead_seal, ct_eq, random_bytes, random_u32, wait_for_random, x25519, x25519_clamp,
+    x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
+};
+use blake2::{digest::consts::U16, digest::consts::U32, Blake2s256, Blake2sMac, Digest};
+use chacha20poly1305::{aead::Aead, aead::Payload, ChaCha20Poly1305, KeyInit};
+
+fn array<const N: usize>(digits: &str) -> [u8; N] {
+    hex(digits).try_into().unwrap()
+}
+
+/// The same message sealed by a crate, key and nonce being as on WireGuard's wire.
+fn sealed_by_crate(key: &[u8; 32], counter: u64, additional: &[u8], plain: &[u8]) -> Vec<u8> {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&counter.to_le_bytes());
+    let payload = Payload {
+        msg: plain,
+        aad: additional,
+    };
+    ChaCha20Poly1305::new(key.into())
+        .encrypt(&nonce.into(), payload)
+        .unwrap()
+}
+
+#[test]
+fn secrets_compare_and_clear() {
+    let mut secret = Secret::<32>::random();
+    assert!(!secret.is_zero());
+    let copy = secret.duplicate();
+    assert!(secret == copy);
+    for bit in 0..256 {
+        let mut other = copy.duplicate();
+        other.expose_mut()[bit / 8] ^= 1 << (bit % 8);
+        assert!(secret != other, "bit {bit}");
+    }
+    secret.clear();
+    assert!(secret.is_zero() && secret == Secret::zero());
+    secret.copy_from(&copy);
+    assert!(secret == copy);
+}
+
+#[test]
+fn secrets_are_overwritten_when_dropped() {
+    let mut place = std::mem::ManuallyDrop::new(Secret::new(&[0xa5; 32]));
+    let bytes = place.expose().as_ptr();
+    // SAFETY: It is dropped once. The memory stays, as it is this function's, and was initialised.
+    let after = unsafe {
+        std::mem::ManuallyDrop::drop(&mut place);
+        std::slice::from_raw_parts(bytes, 32)
+    };
+    assert_eq!(after, [0; 32]);
+}
+
+#[test]
+fn constant_time_equality_is_equality() {
+    assert!(ct_eq(b"", b""));
+    assert!(ct_eq(b"abc", b"abc"));
+    assert!(!ct_eq(b"abc", b"abd"));
+    assert!(!ct_eq(b"abc", b"abcd"));
+    assert!(!ct_eq(b"abc", b""));
+}
+
+#[test]
+fn random_numbers_differ() {
+    assert!(wait_for_random());
+    let mut first = [0; 32];
+    let mut second = [0; 32];
+    random_bytes(&mut first);
+    random_bytes(&mut second);
+    assert_ne!(first, second);
+    assert!((0..8).any(|_| random_u32() != random_u32()));
+}
+
+#[test]
+fn siphash_keys_differ() {
+    let (one, other) = (SipKey::random(), SipKey::random());
+    assert_eq!(one.hash(1, 2), one.hash(1, 2));
+    assert_ne!(one.hash(1, 2), one.hash(2, 1));
+    assert_ne!(one.hash(1, 2), other.hash(1, 2));
+}
+
+#[test]
+fn blake2s_of_rfc_7693() {
+    // Appendix B.
+    let mut hash = Blake2s::<32>::new();
+    hash.update(b"abc");
+    assert_eq!(
+        hash.finish(),
+        array("508C5E8C327C14E2E1A72BA34EEB452F37458B209ED63A294D999B4C86675982"),
+    );
+}
+
+#[test]
+fn blake2s_as_another_implementation() {
+    let mut numbers = Numbers(1);
+    for length in (0..300).chain([1000, 4096]) {
+        let message = numbers.vec(length);
+        let key: [u8; 32] = numbers.bytes();
+        let split = numbers.below(length as u64 + 1) as usize;
+        let (start, end) = message.split_at(split);
+
+        let mut hash = Blake2s::<32>::new();
+        hash.update(start).update(end);
+        assert_eq!(hash.finish()[..], Blake2s256::digest(&message)[..]);
+
+        let mut mac = Blake2s::<32>::keyed(&key);
+        mac.update(start).update(end);
+        let expected = Blake2sMac::<U32>::new_from_slice(&key).unwrap();
+        assert_eq!(mac.finish()[..], mac_of(expected, &message)[..]);
+
+        let short_key: [u8; 16] = numbers.bytes();
+        let mut mac = Blake2s::<16>::keyed(&short_key);
+        mac.update(start).update(end);
+        let expected = Blake2sMac::<U16>::new_from_slice(&short_key).unwrap();
+        assert_eq!(mac.finish()[..], mac_of(expected, &message)[..]);
+    }
+}
+
+fn mac_of(mut mac: impl blake2::digest::Mac, message: &[u8]) -> Vec<u8> {
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[test]
+fn x25519_of_rfc_7748() {
+    // Section 6.1.
+    let alice = Secret::new(&array(
+        "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+    ));
+    let bob = Secret::new(&array(
+        "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+    ));
+    let alice_public = x25519_public(&alice).unwrap();
+    let bob_public = x25519_public(&bob).unwrap();
+    assert_eq!(
+        alice_public,
+        array("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"),
+    );
+    assert_eq!(
+        bob_public,
+        array("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"),
+    );
+    let shared: [u8; 32] =
+        array("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+    assert_eq!(x25519(&alice, &bob_public).unwrap().expose(), &shared);
+    assert_eq!(x25519(&bob, &alice_public).unwrap().expose(), &shared);
+}
+
+#[test]
+fn x25519_refuses_what_shares_no_secret() {
+    let private = Secret::random();
+    let one = {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    };
+    // Points of small order (the table in «Curve25519: new Diffie-Hellman speed records»).
+    for point in [
+        [0; 32],
+        one,
+        array("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+        array("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+        array("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        array("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        array("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    ] {
+        assert!(x25519(&private, &point).is_none(), "{point:x?}");
+    }
+    assert!(x25519_public(&Secret::zero()).is_none());
+}
+
+#[test]
+fn clamping_is_idempotent_and_does_not_change_the_public_key() {
+    for _ in 0..20 {
+        let private = Secret::random();
+        let mut clamped = private.duplicate();
+        x25519_clamp(&mut clamped);
+        assert_eq!(clamped.expose()[0] & 7, 0);
+        assert_eq!(clamped.expose()[31] & 0xc0, 0x40);
+        let mut again = clamped.duplicate();
+        x25519_clamp(&mut again);
+        assert!(again == clamped);
+        assert_eq!(x25519_public(&private), x25519_public(&clamped));
+    }
+}
+
+#[test]
+fn aead_as_another_implementation_and_back() {
+    let mut numbers = Numbers(2);
+    for _ in 0..50 {
+        let key = Secret::new(&numbers.bytes());
+        let plain: [u8; 32] = numbers.bytes();
+        let additional: [u8; 32] = numbers.bytes();
+        let counter = numbers.next();
+        let mut sealed = [0; 48];
+        aead_seal(&key, counter, &additional, &plain, &mut sealed);
+        assert_eq!(
+            sealed[..],
+            sealed_by_crate(key.expose(), counter, &additional, &plain)
+        );
+
+        let mut opened = [0; 32];
+        assert!(aead_open(&key, counter, &additional, &sealed, &mut opened));
+        assert_eq!(opened, plain);
+        assert!(!aead_open(
+            &key,
+            counter ^ 1,
+            &additional,
+            &sealed,
+            &mut opened
+        ));
+        let bit = numbers.below(8 * 48) as usize;
+        sealed[bit / 8] ^= 1 << (bit % 8);
+        assert!(!aead_open(&key, counter, &additional, &sealed, &mut opened));
+    }
+}
+
+#[test]
+fn xaead_opens_only_what_it_sealed() {
+    let mut numbers = Numbers(3);
+    let key = Secret::new(&numbers.bytes());
+    let plain: [u8; 16] = numbers.bytes();
+    let additional: [u8; 16] = numbers.bytes();
+    let nonce: [u8; 24] = numbers.bytes();
+    let mut sealed = [0; 32];
+    xaead_seal(&key, &nonce, &additional, &plain, &mut sealed);
+    let mut opened = [0; 16];
+    assert!(xaead_open(&key, &nonce, &additional, &sealed, &mut opened));
+    assert_eq!(opened, plain);
+    for bit in 0..8 * 32 {
+        sealed[bit / 8] ^= 1 << (bit % 8);
+        assert!(!xaead_open(&key, &nonce, &additional, &sealed, &mut opened));
+        sealed[bit / 8] ^= 1 << (bit % 8);
+    }
+    assert!(!xaead_open(&key, &nonce, &[0; 16], &sealed, &mut opened));
+}
+
+/// A buffer for `plain` as [`DataKey::seal_in_place`] wants it, with rubbish where it may be.
+fn buffer_for(plain: &[u8]) -> Vec<u8> {
+    let mut buffer = vec![0xaa; DataKey::SCRATCH];
+    buffer.extend_from_slice(plain);
+    buffer.extend_from_slice(&[0xbb; DataKey::TAG]);
+    buffer
+}
+
+#[test]
+fn data_key_of_rfc_8439() {
+    // Section 2.4.2: its initial block counter is 1, as it is here behind the scratch block.
+    let key = Secret::new(&std::array::from_fn(|i| i as u8));
+    let plain =
+        b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
+                  future, sunscreen would be it.";
+    let mut buffer = buffer_for(plain);
+    assert!(DataKey::new(&key).seal_in_place(0x4a00_0000, &mut buffer));
+    assert_eq!(
+        buffer[64..buffer.len() - 16],
+        hex(
+            "6e2e359a2568f98041ba0728dd0d6981 e97e7aec1d4360c20a27afccfd9fae0b
+             f91b65c5524733ab8f593dabcd62b357 1639d624e65152ab8f530c359f0861d8
+             07ca0dbf500d6a6156a38e088a22b65e 52bc514d16ccf806818ce91ab7793736
+             5af90bbf74a35be6b40b8eedf2785e42 874d"
+        ),
+    );
+}
+
+#[test]
+fn data_key_seals_as_another_implementation() {
+    let mut numbers = Numbers(4);
+    for length in (0..400).chain([1024, 1420, 1424, 4095, 4096, 4097, 65535]) {
+        let secret = Secret::new(&numbers.bytes());
+        let counter = numbers.next();
+        let plain = numbers.vec(length);
+        let mut buffer = buffer_for(&plain);
+        assert!(DataKey::new(&secret).seal_in_place(counter, &mut buffer));
+        // Nothing of the one-time key stays.
+        assert_eq!(buffer[..64], [0; 64]);
+        assert_eq!(
+            buffer[64..],
+            sealed_by_crate(secret.expose(), counter, &[], &plain),
+            "length {length}",
+        );
+    }
+}
+
+/// A sealed message as it is received, taken apart: key, counter, plaintext, ciphertext, tag.
+fn sealed(numbers: &mut Numbers, length: usize) -> (DataKey, u64, Vec<u8>, Vec<u8>, [u8; 16]) {
+    let secret = Secret::new(&numbers.bytes());
+    let counter = numbers.next();
+    let plain = numbers.vec(length);
+    let message = sealed_by_crate(secret.expose(), counter, &[], &plain);
+    let (text, tag) = message.split_last_chunk().unwrap();
+    (DataKey::new(&secret), counter, plain, text.to_vec(), *tag)
+}
+
+/// A buffer for the decryption of `text`, with rubbish in front.
+fn copy_of(text: &[u8]) -> Vec<u8> {
+    let mut buffer = vec![0xcc; DataKey::SCRATCH];
+    buffer.extend_from_slice(text);
+    buffer
+}
+
+#[test]
+fn data_key_opens_what_another_implementation_sealed() {
+    let mut numbers = Numbers(5);
+    for length in (0..200).chain([1424, 4097, 65520]) {
+        let (key, counter, plain, text, tag) = sealed(&mut numbers, length);
+
+        let mut buffer = copy_of(&text);
+        assert!(key.open_in_place(counter, &text, &mut buffer, &tag));
+        assert_eq!(buffer[..64], [0; 64]);
+        assert_eq!(buffer[64..], plain);
+
+        let mut buffer = copy_of(&text);
+        assert!(key.open_alone(counter, &mut buffer, &tag));
+        assert_eq!(buffer[..64], [0; 64]);
+        assert_eq!(buffer[64..], plain);
+
+        // In up to five pieces, empty ones among them.
+        let mut cuts: Vec<usize> = (0..4)
+            .map(|_| numbers.below(length as u64 + 1) as usize)
+            .collect();
+        cuts.extend([0, length]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]);
+        let mut buffer = copy_of(&text);
+        assert!(key.open_in_place_sliced(counter, pieces, &mut buffer, &tag));
+        assert_eq!(buffer[64..], plain);
+    }
+}
+
+#[test]
+fn data_key_refuses_every_flipped_bit() {
+    let mut numbers = Numbers(6);
+    for length in [0, 1, 16, 33] {
+        let (key, counter, _, mut text, mut tag) = sealed(&mut numbers, length);
+        let open = |text: &[u8], tag: &[u8; 16], counter: u64| {
+            let mut buffer = copy_of(text);
+            let first = key.open_in_place(counter, text, &mut buffer, tag);
+            let mut buffer = copy_of(text);
+            let second = key.open_alone(counter, &mut buffer, tag);
+            assert_eq!(first, second);
+            // Unauthentic text is not even decrypted where the check comes first.
+            assert!(second || buffer[64..] == *text);
+            assert_eq!(buffer[..64], [0; 64]);
+            first
+        };
+        assert!(open(&text, &tag, counter));
+        assert!(!open(&text, &tag, counter ^ 1));
+        for bit in 0..8 * length {
+            text[bit / 8] ^= 1 << (bit % 8);
+            assert!(!open(&text, &tag, counter));
+            text[bit / 8] ^= 1 << (bit % 8);
+        }
+        for bit in 0..8 * 16 {
+            tag[bit / 8] ^= 1 << (bit % 8);
+            assert!(!open(&text, &tag, counter));
+            tag[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+#[test]
+fn data_key_refuses_lengths_that_do_not_fit() {
+    let mut numbers = Numbers(7);
+    let (key, counter, _, text, tag) = sealed(&mut numbers, 32);
+    for length in 0..80 {
+        assert!(!key.seal_in_place(counter, &mut vec![1; length]));
+    }
+    for length in 0..64 {
+        let mut buffer = vec![1; length];
+        assert!(!key.open_in_place(counter, &text, &mut buffer, &tag));
+        assert!(!key.open_alone(counter, &mut buffer, &tag));
+    }
+    for source in [&text[..31], &[&text[..], &[0]].concat(), &[]] {
+        let mut buffer = copy_of(&text);
+        assert!(!key.open_in_place(counter, source, &mut buffer, &tag));
+    }
+    let mut buffer = copy_of(&text);
+    assert!(!key.open_in_place_sliced(counter, std::iter::empty(), &mut buffer, &tag));
+    // More pieces than fit, each of which would.
+    let pieces = [&text[..], &text[..]].into_iter();
+    let mut buffer = copy_of(&text);
+    assert!(!key.open_in_place_sliced(counter, pieces, &mut buffer, &tag));
+}
