@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What can be said of the source without running it: its form (rustfmt), its habits (clippy), where `unsafe` is and why,
+# and that every file states its licence. Runs outside of the virtual machine, with the tools of the build environment.
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+project=${here%/*}
+. "$here/lib/check.sh"
+trap 'rm -rf "$check_log"' EXIT
+cd "$project" || exit 2
+
+# This machine may have no Python: the build environment has.
+inventory() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B selftests/unsafe-inventory.py "$@"
+}
+
+chapter "Form and habits"
+check "rustfmt would change nothing (make rustfmt-check; make rustfmt mends it)" make --no-print-directory rustfmt-check
+check "clippy has nothing to say (make clippy)" make --no-print-directory clippy
+
+chapter "unsafe"
+check "the checker of unsafe finds what it must in trees made wrong on purpose" inventory --prove
+check "src/ is free of unsafe, and each of its files forbids it" inventory --check src
+check "every unsafe in rust/ says why it is sound" inventory --check rust
+check "Documentation/unsafe.md is in step with the tree (selftests/unsafe-inventory.py --update mends it)" inventory --check table
+forbidden_unsafe_is_an_error() {
+	local folder=$project/build/test-logs/forbid
+	rm -rf "$folder" && mkdir -p "$folder" || return
+	printf '#![forbid(unsafe_code)]\npub fn f(x: &u8) -> u8 { unsafe { *(x as *const u8) } }\n' >"$folder/a.rs"
+	# shellcheck disable=SC2016
+	! bash -c '. "$1/scripts/lib.sh"; in_environment rustc --crate-type lib --emit metadata -o /dev/null /project/build/test-logs/forbid/a.rs' - "$project" >"$folder/output" 2>&1 &&
+		grep -q 'usage of an `unsafe` block' "$folder/output"
+}
+check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
+
+chapter "Licence"
+unlicensed() { # unlicensed FOLDER: prints what states no licence in its first two lines
+	local file bad=0
+	while IFS= read -r -d '' file; do
+		case $file in COPYING | LICENSES/* | *.lock | .gitignore | */.gitignore) continue ;; esac
+		[ -s "$1/$file" ] && [ ! -L "$1/$file" ] || continue
+		if ! head -n 2 "$1/$file" | grep -aqE 'SPDX-License-Identifier: \(?(GPL-2.0)'; then
+			echo "$file: its first or second line must say SPDX-License-Identifier: GPL-2.0"
+			bad=1
+		fi
+	done < <(cd "$1" && { git -c safe.directory='*' ls-files -z 2>/dev/null || find . -type f ! -path './build/*' -print0; })
+	return $bad
+}
+check "every file states it" unlicensed "$project"
+finds_unlicensed() {
+	local folder; folder=$(mktemp -d)
+	git -C "$folder" init -q && printf 'a\n// SPDX-License-Identifier: GPL-2.0\n' >"$folder/good.rs" &&
+		printf '#!/bin/sh\n\n# SPDX-License-Identifier: GPL-2.0\n' >"$folder/late" && echo 'fn f() {}' >"$folder/none.rs" && git -C "$folder" add .
+	unlicensed "$folder" >"$folder/output"; local status=$?
+	local found; found=$(cut -d : -f 1 "$folder/output" | xargs)
+	rm -rf "$folder"
+	[ $status = 1 ] && [ "$found" = "late none.rs" ]
+}
+check "and that check finds files that do not, in a tree made for it" finds_unlicensed
+for script in $(git -c safe.directory='*' ls-files 2>/dev/null | grep -E '^(selftests|scripts)/' | while read -r f; do head -c 20 "$f" | grep -q '^#!.*bash' && echo "$f"; done) selftests/lib/*.sh; do
+	bash -n "$script" 2>"$check_log/syntax" || { cat "$check_log/syntax"; fail "$script is a shell script without errors of syntax"; }
+done
+finish
