@@ -47,7 +47,7 @@ impl<'a> Attribute<'a> {
 
     /// Returns the payload's first `N` bytes, or `None` if there are fewer.
     fn first<const N: usize>(&self) -> Option<[u8; N]> {
-        self.payload.first_chunk().copied()
+        self.payload().first_chunk().copied()
     }
 
     /// Reads the payload as a `u8` (`nla_get_u8`).

@@ -85,6 +85,30 @@ impl Writer<'_> {
         self.put(kind, value.to_bytes_with_nul())
     }
 
+    /// Appends an attribute whose payload is put together from pieces (`nla_reserve`).
+    pub(crate) fn put_pieces<const N: usize>(&mut self, kind: u16, pieces: [&[u8]; N]) -> Result {
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if len > MAX_PAYLOAD_LEN {
+            return Err(EMSGSIZE);
+        }
+        // SAFETY: `skb` is valid by the type invariant, and the length fits into a `c_int`.
+        let attribute =
+            unsafe { bindings::nla_reserve(self.skb.as_ptr(), kind.into(), len as ffi::c_int) };
+        let attribute = NonNull::new(attribute).ok_or(EMSGSIZE)?;
+        // SAFETY: The payload of an attribute follows its header.
+        let mut to = unsafe { attribute.add(1) }.cast::<u8>();
+        for piece in pieces {
+            // SAFETY: `len` bytes of payload were reserved, which is what all pieces have together,
+            // and no reference into the buffer exists.
+            unsafe {
+                to.as_ptr()
+                    .copy_from_nonoverlapping(piece.as_ptr(), piece.len());
+                to = to.add(piece.len());
+            }
+        }
+        Ok(())
+    }
+
     /// Begins an attribute that holds attributes (`nla_nest_start`).
     pub(crate) fn nest(&mut self, kind: u16) -> Result<Nest<'_>> {
         // SAFETY: `skb` is valid by the type invariant.

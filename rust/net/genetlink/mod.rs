@@ -31,7 +31,7 @@ use crate::{bindings, net::namespace::Net};
 
 pub(crate) use self::{
     attribute::{Attribute, Attributes, Malformed, Step, Table},
-    message::{Batch, Message, Nest, Writer},
+    message::{Batch, Writer},
     policy::Policy,
 };
 
