@@ -160,6 +160,13 @@ pub(crate) fn random_u32() -> u32 {
     unsafe { bindings::get_random_u32() }
 }
 
+/// Returns whether the random number generator is seeded. Wraps `rng_is_initialized`. Context: any.
+#[inline]
+pub(crate) fn random_is_ready() -> bool {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::rng_is_initialized() }
+}
+
 /// Waits until the random number generator is seeded. Wraps `wait_for_random_bytes`.
 ///
 /// Context: process context, may sleep; take no lock before it. Returns `false` if a signal ended the
@@ -589,18 +596,19 @@ impl DataKey {
         buffer: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> bool {
-        self.open_in_place_sliced(counter, core::iter::once(source), buffer, tag)
+        self.open_in_place_pieces(counter, buffer, tag, |each| each(source))
     }
 
-    /// [`DataKey::open_in_place`] for an original that lies in several pieces.
+    /// [`DataKey::open_in_place`] for an original that lies in several pieces, which `visit` hands one
+    /// after the other to the function that it is given.
     #[inline]
     #[must_use]
-    pub(crate) fn open_in_place_sliced<'a>(
+    pub(crate) fn open_in_place_pieces<R>(
         &self,
         counter: u64,
-        source: impl Iterator<Item = &'a [u8]>,
         buffer: &mut [u8],
         tag: &[u8; TAG_LEN],
+        visit: impl FnOnce(&mut dyn FnMut(&[u8])) -> R,
     ) -> bool {
         if u32::try_from(buffer.len()).is_err() {
             return false;
@@ -611,13 +619,12 @@ impl DataKey {
         };
         let mut left = Some(message.len());
         let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
-            for piece in source {
+            visit(&mut |piece| {
                 left = left.and_then(|left| left.checked_sub(piece.len()));
-                if left.is_none() {
-                    return;
+                if left.is_some() {
+                    poly1305.update(piece);
                 }
-                poly1305.update(piece);
-            }
+            });
             poly1305.end(message.len());
         });
         *scratch = [0; Self::SCRATCH];

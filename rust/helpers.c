@@ -90,11 +90,6 @@ struct net *rust_helper_maybe_get_net(struct net *net)
 	return maybe_get_net(net);
 }
 
-void rust_helper_net_passive_inc(struct net *net)
-{
-	net_passive_inc(net);
-}
-
 u64 rust_helper_net_cookie(struct net *net)
 {
 	return net->net_cookie;
@@ -249,11 +244,6 @@ void rust_helper_cond_resched(void)
 }
 
 /* linux/random.h */
-bool rust_helper_rng_is_initialized(void)
-{
-	return rng_is_initialized();
-}
-
 u32 rust_helper_get_random_u32_below(u32 ceiling)
 {
 	return get_random_u32_below(ceiling);
@@ -391,11 +381,6 @@ void rust_helper_skb_set_ignore_df(struct sk_buff *skb)
 	skb->ignore_df = 1;
 }
 
-__be16 rust_helper_ip_tunnel_parse_protocol(const struct sk_buff *skb)
-{
-	return ip_tunnel_parse_protocol(skb);
-}
-
 u8 rust_helper_ip_tunnel_ecn_encap(u8 tos, const struct sk_buff *skb)
 {
 	return ip_tunnel_ecn_encap(tos, ip_hdr(skb), skb);
@@ -471,11 +456,6 @@ bool rust_helper_ipv6_is_local_address(struct net *net, const struct in6_addr *a
 int rust_helper_ip4_dst_hoplimit(const struct dst_entry *dst)
 {
 	return ip4_dst_hoplimit(dst);
-}
-
-void rust_helper_dst_release(struct dst_entry *dst)
-{
-	dst_release(dst);
 }
 
 void rust_helper_dst_hold(struct dst_entry *dst)
@@ -611,11 +591,6 @@ unsigned int rust_helper_dev_mtu(const struct net_device *dev)
 void rust_helper_set_device_type(struct net_device *dev)
 {
 	static const struct device_type type = { .name = KBUILD_MODNAME }; SET_NETDEV_DEVTYPE(dev, &type);
-}
-
-void *rust_helper_skb_pull(struct sk_buff *skb, unsigned int len)
-{
-	return __skb_pull(skb, len);
 }
 
 struct sk_buff *rust_helper_skb_share_check(struct sk_buff *skb, gfp_t gfp)

@@ -9,7 +9,7 @@ use kernel::{
     error::to_result, prelude::*, sync::atomic::Atomic, sync::atomic::Relaxed,
     types::Opaque,
 };
-use pin_init::{PinInit, PinnedDrop};
+use pin_init::PinInit;
 
 use crate::{
     bindings,

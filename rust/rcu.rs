@@ -69,6 +69,9 @@ unsafe impl<T: Send + Sync> Send for RcuArc<T> {}
 // SAFETY: As above; `&RcuArc<T>` allows cloning the reference.
 unsafe impl<T: Send + Sync> Sync for RcuArc<T> {}
 
+// The pointer may be moved whatever it points to.
+impl<T> Unpin for RcuArc<T> {}
+
 impl<T> RcuArc<T> {
     /// Allocates and initialises a value in place.
     ///
@@ -283,6 +286,9 @@ pub(crate) struct RcuSlot<T> {
 unsafe impl<T: Send + Sync> Send for RcuSlot<T> {}
 // SAFETY: As above; all access is atomic.
 unsafe impl<T: Send + Sync> Sync for RcuSlot<T> {}
+
+// As for `RcuArc`.
+impl<T> Unpin for RcuSlot<T> {}
 
 impl<T> RcuSlot<T> {
     /// Creates a slot that holds nothing.

@@ -1,97 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Timers of jiffies resolution that belong to a reference-counted object.
+//! Timers of jiffies resolution that keep what they are for alive, and clocks.
 //!
-//! C header: [`include/linux/timer.h`](srctree/include/linux/timer.h)
+//! C headers: [`include/linux/timer.h`](srctree/include/linux/timer.h),
+//! [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
 
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
     str::CStr,
-    sync::LockClassKey,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        LockClassKey,
+    },
     time::Jiffies,
     types::Opaque,
 };
-use pin_init::PinInit;
 
 use crate::{bindings, rcu::RcuArc};
 
-/// A timer embedded in a `T`, the `ID`th of its kind there.
+/// A timer for a `T`, the `ID`th kind of timer of that type.
 ///
 /// While it is pending it holds a reference to the `T`, which the expiry hands to
 /// [`TimerExpired::expired`].
 ///
 /// # Invariants
 ///
-/// The timer is initialised, and pending only while one count of the `T`'s [`RcuArc`] is set aside
-/// for it.
-#[pin_data]
-#[repr(transparent)]
-pub(crate) struct Timer<T, const ID: u64> {
+/// The timer is initialised. While it is pending, `owner` came from [`RcuArc::into_raw`] and its
+/// count belongs to the timer. Once set, `owner` never changes.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Timer<T: TimerExpired<ID>, const ID: u64> {
     #[pin]
     timer: Opaque<bindings::timer_list>,
-    _owner: PhantomData<T>,
+    owner: Atomic<*mut T>,
+    _owner: PhantomData<RcuArc<T>>,
 }
 
 // SAFETY: All operations on a `timer_list` are synchronised by the timer's base lock. The `T` is
 // only reached through an `RcuArc<T>`.
-unsafe impl<T: Send + Sync, const ID: u64> Send for Timer<T, ID> {}
+unsafe impl<T: TimerExpired<ID>, const ID: u64> Send for Timer<T, ID> {}
 // SAFETY: As above.
-unsafe impl<T: Send + Sync, const ID: u64> Sync for Timer<T, ID> {}
+unsafe impl<T: TimerExpired<ID>, const ID: u64> Sync for Timer<T, ID> {}
 
 /// What happens when the `ID`th timer of an object expires.
-pub(crate) trait TimerExpired<const ID: u64>: Sized {
+pub(crate) trait TimerExpired<const ID: u64>: Sized + Send + Sync {
     /// Called in softirq context.
     fn expired(this: RcuArc<Self>);
 }
 
-/// Declares which field of a type is its `ID`th [`Timer`].
-///
-/// # Safety
-///
-/// `raw_timer` must return the address of the field that `container_of_timer` starts from.
-/// Implemented by [`impl_has_timer!`].
-pub(crate) unsafe trait HasTimer<const ID: u64>: Sized {
-    /// Returns the address of the timer in the object.
-    ///
-    /// # Safety
-    ///
-    /// `this` must point at a valid object.
-    unsafe fn raw_timer(this: *const Self) -> *const Timer<Self, ID>;
-
-    /// Returns the address of the object around a timer.
-    ///
-    /// # Safety
-    ///
-    /// `timer` must point at the timer field of a valid object.
-    unsafe fn container_of_timer(timer: *const Timer<Self, ID>) -> *const Self;
-}
-
-/// Implements [`HasTimer`] for fields of a type.
-macro_rules! impl_has_timer {
-    ($type:ty { $($id:expr => $field:ident),* $(,)? }) => {$(
-        // SAFETY: Both functions go through the same field, whose type the compiler checks.
-        unsafe impl $crate::timer::HasTimer<{ $id }> for $type {
-            unsafe fn raw_timer(this: *const Self) -> *const $crate::timer::Timer<Self, { $id }> {
-                // SAFETY: The caller promises that `this` is valid.
-                unsafe { &raw const (*this).$field }
-            }
-
-            unsafe fn container_of_timer(
-                timer: *const $crate::timer::Timer<Self, { $id }>,
-            ) -> *const Self {
-                // SAFETY: The caller promises that `timer` is that field of a valid object.
-                unsafe { kernel::container_of!(timer.cast_mut(), Self, $field) }
-            }
-        }
-    )*};
-}
-pub(crate) use impl_has_timer;
-
-impl<T, const ID: u64> Timer<T, ID>
-where
-    T: HasTimer<ID> + TimerExpired<ID> + Send + Sync,
-{
+impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
     /// Creates an initialiser of a timer that is not pending.
     pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
@@ -108,32 +65,42 @@ where
                     )
                 }
             }),
+            owner: Atomic::new(core::ptr::null_mut()),
             _owner: PhantomData,
         })
     }
 
-    fn of(owner: &RcuArc<T>) -> &Self {
-        // SAFETY: The owner is valid, hence so is its field.
-        unsafe { &*T::raw_timer(&raw const **owner) }
-    }
-
-    /// Makes the `ID`th timer of `owner` expire in `delay`, whether or not it was pending.
+    /// Makes the timer expire for `owner` in `delay`, whether or not it was pending.
     ///
-    /// Context: any but hard interrupts.
-    pub(crate) fn arm(owner: &RcuArc<T>, delay: Jiffies) {
-        let this = Self::of(owner);
-        // SAFETY: Reading `jiffies` is always fine.
-        let expires = unsafe { bindings::jiffies_now() }.wrapping_add(delay);
-        // INVARIANT: This count is the one set aside for the pending timer.
+    /// A timer is of one owner only; for another one this does nothing. Context: any but hard
+    /// interrupts.
+    pub(crate) fn arm(&self, owner: &RcuArc<T>, delay: Jiffies) {
         let count = owner.clone().into_raw();
-        // SAFETY: The timer is initialised by the type invariant.
-        if unsafe { bindings::mod_timer(this.timer.get(), expires) } != 0 {
-            // SAFETY: It was pending with a count of its own, so the new one is not needed.
+        // INVARIANT: `owner` is only set once.
+        let known = match self
+            .owner
+            .cmpxchg(core::ptr::null_mut(), count.cast_mut(), Relaxed)
+        {
+            Ok(_) => count,
+            Err(known) => known.cast_const(),
+        };
+        let superfluous = if core::ptr::eq(known, count) {
+            // SAFETY: Reading `jiffies` is always fine.
+            let expires = unsafe { bindings::jiffies_now() }.wrapping_add(delay);
+            // SAFETY: The timer is initialised by the type invariant. If it was not pending, the
+            // count is now the timer's (invariant), else it has one already.
+            unsafe { bindings::mod_timer(self.timer.get(), expires) != 0 }
+        } else {
+            true
+        };
+        if superfluous {
+            // SAFETY: Nobody took the count.
             drop(unsafe { RcuArc::from_raw(count) });
         }
     }
 
     /// Returns whether the timer is pending.
+    #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         // SAFETY: The timer is initialised by the type invariant.
         unsafe { bindings::timer_pending(self.timer.get()) }
@@ -144,12 +111,11 @@ where
     /// Context: any but hard interrupts.
     #[inline]
     pub(crate) fn disarm(&self) {
-        if !self.is_pending() {
-            return;
+        if self.is_pending() {
+            // SAFETY: The timer is initialised by the type invariant.
+            let was_pending = unsafe { bindings::timer_delete(self.timer.get()) } != 0;
+            self.release_if(was_pending);
         }
-        // SAFETY: The timer is initialised by the type invariant.
-        let was_pending = unsafe { bindings::timer_delete(self.timer.get()) } != 0;
-        self.release_if(was_pending);
     }
 
     /// Makes a pending timer not expire and waits for an expiry under way.
@@ -163,9 +129,8 @@ where
 
     fn release_if(&self, was_pending: bool) {
         if was_pending {
-            // SAFETY: `self` is the timer of a valid `T`, whose count was set aside while the
-            // timer was pending, and it is no longer.
-            drop(unsafe { RcuArc::from_raw(T::container_of_timer(self)) });
+            // SAFETY: The count was the timer's while it was pending, and it is no longer.
+            drop(unsafe { RcuArc::from_raw(self.owner.load(Relaxed)) });
         }
     }
 
@@ -175,11 +140,23 @@ where
     ///
     /// Only to be called by the timer core for an expired [`Timer`].
     unsafe extern "C" fn callback(timer: *mut bindings::timer_list) {
-        // CAST: `Timer` is a transparent wrapper of `timer_list`.
-        let this = timer.cast::<Self>();
-        // SAFETY: The timer is the field of a valid `T`, whose count was set aside while the timer
-        // was pending; it has just stopped being so.
-        T::expired(unsafe { RcuArc::from_raw(T::container_of_timer(this)) });
+        let timer = timer.cast::<Opaque<bindings::timer_list>>();
+        // SAFETY: The core calls this for the `timer` of a `Timer`, which is alive: it waits for
+        // this function before it goes.
+        let owner = unsafe {
+            let this = kernel::container_of!(timer, Self, timer);
+            (*this).owner.load(Relaxed)
+        };
+        // SAFETY: The count was the timer's while it was pending, and it has just stopped being so.
+        T::expired(unsafe { RcuArc::from_raw(owner) });
+    }
+}
+
+#[pinned_drop]
+impl<T: TimerExpired<ID>, const ID: u64> PinnedDrop for Timer<T, ID> {
+    fn drop(self: Pin<&mut Self>) {
+        // A timer that is part of its owner cannot be pending here.
+        self.disarm_sync();
     }
 }
 
@@ -191,9 +168,7 @@ macro_rules! new_timer {
 }
 pub(crate) use new_timer;
 
-/// Time since boot in nanoseconds, suspend included, at the resolution of the tick.
-///
-/// C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+/// Time since boot in nanoseconds, suspend included, at the resolution of the tick
 /// (`ktime_get_coarse_boottime_ns`). Context: any.
 #[inline]
 pub(crate) fn coarse_boottime_ns() -> u64 {
@@ -209,6 +184,13 @@ pub(crate) fn real_time() -> (i64, u32) {
     // SAFETY: `now` is valid for writes.
     unsafe { bindings::ktime_get_real_ts64(&mut now) };
     (now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Returns a random time below `limit` milliseconds, in jiffies.
+pub(crate) fn random_below_ms(limit: u32) -> Jiffies {
+    let limit = u32::try_from(kernel::time::msecs_to_jiffies(limit)).unwrap_or(u32::MAX);
+    // SAFETY: Always safe to call.
+    unsafe { bindings::get_random_u32_below(limit.max(1)) as Jiffies }
 }
 
 /// The length of a number of seconds in jiffies.

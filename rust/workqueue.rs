@@ -61,6 +61,12 @@ impl OwnedQueue {
         })
     }
 
+    /// Waits until all items that are queued now have run. Context: process context.
+    pub(crate) fn flush(&self) {
+        // SAFETY: The queue is valid by the type invariant.
+        unsafe { bindings::__flush_workqueue(self.queue.as_ptr()) };
+    }
+
     /// Queues an item to run on one CPU.
     ///
     /// Context: any.

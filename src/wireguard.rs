@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! WireGuard.
-use kernel::prelude::*;
+
+//! WireGuard: cryptokey routing for the Linux kernel.
+//!
+//! The driver of the link kind `wireguard`. This folder is the protocol and the device, without a
+//! line of `unsafe`; what it needs of the kernel is in the safe layers of `rust/`, mounted here.
+//! Documentation/architecture.md tells the life of a packet through the modules below.
+
+use kernel::{prelude::*, sync::Arc};
+
 #[path = "../rust/bindings/mod.rs"]
 mod bindings;
 #[path = "../rust/cpu.rs"]
@@ -24,16 +31,102 @@ mod timer;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 
-struct WireGuard;
-impl kernel::Module for WireGuard {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
-    }
-}
+#[forbid(unsafe_code)]
+mod allowedips;
+#[forbid(unsafe_code)]
+mod batch;
+#[forbid(unsafe_code)]
+mod cookie;
+#[forbid(unsafe_code)]
+mod device;
+#[forbid(unsafe_code)]
+mod endpoint;
+#[forbid(unsafe_code)]
+mod engine;
+#[forbid(unsafe_code)]
+mod handshake;
+#[forbid(unsafe_code)]
+mod index_seal;
+#[forbid(unsafe_code)]
+mod keypair;
+#[forbid(unsafe_code)]
+mod lane;
+#[forbid(unsafe_code)]
+mod messages;
+#[forbid(unsafe_code)]
+mod netlink;
+#[forbid(unsafe_code)]
+mod noise;
+#[forbid(unsafe_code)]
+mod peer;
+#[forbid(unsafe_code)]
+mod ratelimiter;
+#[forbid(unsafe_code)]
+mod receive;
+#[forbid(unsafe_code)]
+mod replay;
+#[forbid(unsafe_code)]
+mod send;
+#[forbid(unsafe_code)]
+mod socket;
+#[forbid(unsafe_code)]
+mod tai64n;
+#[forbid(unsafe_code)]
+mod timers;
+
+use crate::{
+    device::{Cloned, Device},
+    engine::Engine,
+    net::{genetlink, link::LinkKind, namespace::NamespaceWatch},
+    notifier::{Fork, Notifier, Sleep},
+};
+
 module! {
     type: WireGuard,
     name: "wireguard",
-    authors: ["The project"],
-    description: "WireGuard",
+    authors: ["The maintainers of WireGuard in Rust"],
+    description: "WireGuard secure network tunnel, in Rust",
     license: "GPL",
+    alias: ["rtnl-link-wireguard", "net-pf-16-proto-16-family-wireguard"],
+}
+
+/// The module: everything that is registered while it is loaded.
+///
+/// The fields are dropped in their order, so what lets user space in goes first.
+struct WireGuard {
+    _netlink: genetlink::Registration,
+    _links: Pin<KBox<LinkKind<Device>>>,
+    _namespaces: Pin<KBox<NamespaceWatch<Device>>>,
+    _clones: Pin<KBox<Notifier<Fork, Cloned>>>,
+    _sleep: Pin<KBox<Notifier<Sleep, Device>>>,
+    _engine: EngineHandle,
+}
+
+/// The last thing that goes: waits for what RCU still holds, then ends the work queues.
+struct EngineHandle(Arc<Engine>);
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        rcu::wait_for_all();
+    }
+}
+
+impl kernel::Module for WireGuard {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let engine = EngineHandle(Engine::new()?);
+        let sleep = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
+        let clones = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
+        let namespaces = KBox::try_pin_init(NamespaceWatch::register(), GFP_KERNEL)?;
+        let links = KBox::try_pin_init(LinkKind::register(engine.0.clone()), GFP_KERNEL)?;
+        let netlink = netlink::FAMILY.register()?;
+        pr_info!("WireGuard in Rust loaded\n");
+        Ok(Self {
+            _netlink: netlink,
+            _links: links,
+            _namespaces: namespaces,
+            _clones: clones,
+            _sleep: sleep,
+            _engine: engine,
+        })
+    }
 }

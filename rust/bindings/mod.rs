@@ -24,7 +24,7 @@ use kernel::ffi;
 
 mod generated {
     use super::ffi;
-    use pin_init::{MaybeZeroable, Zeroable};
+    use pin_init::MaybeZeroable;
     type __kernel_size_t = usize;
     type __kernel_ssize_t = isize;
     type __kernel_ptrdiff_t = isize;

@@ -4,9 +4,8 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use core::ptr::NonNull;
+use core::{ffi::CStr, ptr::NonNull};
 use kernel::{
-    prelude::*,
     sync::aref::AlwaysRefCounted,
     types::Opaque,
 };
@@ -91,8 +90,24 @@ impl NetDevice {
         unsafe { bindings::dev_mtu(self.as_raw()) as usize }
     }
 
+    /// Finds a device of a namespace by its index. Valid while the RTNL is held.
+    pub(crate) fn by_index<'a>(net: &'a Net, index: i32, _rtnl: &'a RtnlGuard) -> Option<&'a Self> {
+        // SAFETY: The namespace is valid and the RTNL held.
+        let dev = unsafe { bindings::__dev_get_by_index(net.as_raw(), index) };
+        // SAFETY: The RTNL keeps the device from going away.
+        (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) })
+    }
+
+    /// Finds a device of a namespace by its name. Valid while the RTNL is held.
+    pub(crate) fn by_name<'a>(net: &'a Net, name: &CStr, _rtnl: &'a RtnlGuard) -> Option<&'a Self> {
+        // SAFETY: The namespace and the name are valid and the RTNL held.
+        let dev = unsafe { bindings::__dev_get_by_name(net.as_raw(), name.as_ptr().cast()) };
+        // SAFETY: The RTNL keeps the device from going away.
+        (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) })
+    }
+
     /// Calls a function with the device's name, which renaming may change at any time.
-    pub(crate) fn with_name<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) fn with_name<R>(&self, f: impl FnOnce(&CStr) -> R) -> R {
         // SAFETY: The device is valid; its name is an array of bytes with a NUL at the end at any
         // time, and a copy of it is taken.
         let name = unsafe { (&raw const (*self.as_raw()).name).read_volatile() };
@@ -100,8 +115,10 @@ impl NetDevice {
         for (to, from) in bytes.iter_mut().zip(name) {
             *to = from as u8;
         }
-        let len = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-        f(bytes.get(..len).unwrap_or(&[]))
+        if let Some(last) = bytes.last_mut() {
+            *last = 0;
+        }
+        f(CStr::from_bytes_until_nul(&bytes).unwrap_or_default())
     }
 
     /// Returns the namespace that the device is in now.

@@ -5,7 +5,7 @@
 //! C headers: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h),
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use core::marker::PhantomData;
+use core::{cell::UnsafeCell, marker::PhantomData};
 use kernel::{
     error::{from_result, to_result},
     prelude::*,
@@ -24,21 +24,24 @@ use crate::{
 ///
 /// A device has one `Self`, which [`Self::new_link`] creates and [`Self::uninit`] takes down.
 pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
+    /// What all devices of the kind share.
+    type Context: Send + Sync + 'static;
+
     /// The name of the kind.
     const KIND: &'static CStr;
     /// How many bytes the tunnel puts in front of and behind a packet, all headers included.
     const OVERHEAD: usize;
-    /// How many bytes of headroom packets should come with.
-    const HEADROOM: u16;
-    /// How many bytes of tailroom packets should come with.
-    const TAILROOM: u16;
-    /// The payload of a packet that fits into Ethernet frames.
+    /// What the length of a packet is padded to a multiple of.
     const PADDING: usize;
 
     /// Creates the driver's side of a device that is about to be registered.
     ///
     /// `creating` is the namespace that the device is created from. Context: under the RTNL.
-    fn new_link(dev: ARef<NetDevice>, creating: &Net) -> Result<RcuArc<Self>>;
+    fn new_link(
+        context: &Self::Context,
+        dev: ARef<NetDevice>,
+        creating: &Net,
+    ) -> Result<RcuArc<Self>>;
 
     /// The device was registered. Context: under the RTNL.
     fn registered(this: Borrowed<'_, Self>);
@@ -61,11 +64,22 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `driver` is null or came from [`RcuArc::into_raw`], in which case this object owns the count.
+/// - `driver` is null or came from [`RcuArc::into_raw`], in which case this object owns the count.
+/// - While `driver` is not null, the device is in the list that starts at [`LINKS`] and goes on
+///   through `next`. The RTNL protects the list.
 #[repr(C)]
 struct Private<T> {
     driver: *mut T,
+    next: *mut bindings::net_device,
 }
+
+/// The head of the list of all devices of this module's kinds; the RTNL protects it.
+struct Links(UnsafeCell<*mut bindings::net_device>);
+
+// SAFETY: Only accessed under the RTNL.
+unsafe impl Sync for Links {}
+
+static LINKS: Links = Links(UnsafeCell::new(core::ptr::null_mut()));
 
 /// A registered kind of link; dropping it deletes all links of the kind.
 ///
@@ -76,7 +90,7 @@ struct Private<T> {
 pub(crate) struct LinkKind<T: TunnelDriver> {
     #[pin]
     ops: Opaque<bindings::rtnl_link_ops>,
-    _driver: PhantomData<T>,
+    context: T::Context,
 }
 
 // SAFETY: The operations are only touched by rtnetlink under its own locks.
@@ -100,8 +114,9 @@ impl<T: TunnelDriver> Operations<T> {
 
 impl<T: TunnelDriver> LinkKind<T> {
     /// Registers the kind. Context: process context. Errors: `EEXIST`, `ENOMEM`.
-    pub(crate) fn register() -> impl PinInit<Self, Error> {
+    pub(crate) fn register(context: T::Context) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            context,
             ops <- Opaque::try_ffi_init(|slot: *mut bindings::rtnl_link_ops| {
                 // SAFETY: `slot` is valid for writes, and pinned until the drop unregisters. Zero
                 // means absent for all other fields.
@@ -114,7 +129,6 @@ impl<T: TunnelDriver> LinkKind<T> {
                     to_result(bindings::rtnl_link_register(slot))
                 }
             }),
-            _driver: PhantomData,
         })
     }
 }
@@ -176,9 +190,7 @@ unsafe extern "C" fn setup<T: TunnelDriver>(dev: *mut bindings::net_device) {
         (*dev).header_ops = &raw const bindings::ip_tunnel_header_ops;
         (*dev).hard_header_len = 0;
         (*dev).addr_len = 0;
-        (*dev).needed_headroom = T::HEADROOM;
-        (*dev).needed_tailroom = T::TAILROOM;
-        (*dev).type_ = bindings::ARPHRD_NONE as u16;
+                (*dev).type_ = bindings::ARPHRD_NONE as u16;
         (*dev).flags = bindings::net_device_flags_IFF_POINTOPOINT | bindings::net_device_flags_IFF_NOARP;
         bindings::set_no_queue(dev);
         bindings::set_lltx(dev);
@@ -210,13 +222,23 @@ unsafe extern "C" fn new_link<T: TunnelDriver>(
         let net_device = unsafe { NetDevice::from_raw(dev) };
         // SAFETY: The parameters are valid for the duration of the call.
         let creating = unsafe { Net::from_raw(bindings::rtnl_newlink_link_net(params)) };
-        let driver = T::new_link(net_device.into(), creating)?;
+        // SAFETY: rtnetlink has noted in the device which operations it is created by, which are
+        // the `ops` of a `LinkKind<T>`, registered and hence valid.
+        let kind = unsafe {
+            let ops = (*dev).rtnl_link_ops.cast_mut().cast::<Opaque<bindings::rtnl_link_ops>>();
+            &*kernel::container_of!(ops, LinkKind<T>, ops)
+        };
+        let driver = T::new_link(&kind.context, net_device.into(), creating)?;
         let raw = driver.clone().into_raw();
         // SAFETY: `setup` gave the device a `Private<T>`.
         let private = unsafe { bindings::netdev_priv(dev).cast::<Private<T>>() };
         // SAFETY: As above.
         // INVARIANT: The count that `into_raw` kept is the device's.
-        unsafe { (*private).driver = raw.cast_mut() };
+        unsafe {
+            (*private).driver = raw.cast_mut();
+            (*private).next = *LINKS.0.get();
+            *LINKS.0.get() = dev;
+        }
         // SAFETY: The device is set up and the RTNL is held. If registering fails, the core has
         // called `uninit` or has not got as far as calling `init`.
         if let Err(e) = to_result(unsafe { bindings::register_netdevice(dev) }) {
@@ -241,8 +263,44 @@ unsafe extern "C" fn uninit<T: TunnelDriver>(dev: *mut bindings::net_device) {
         core::mem::replace(&mut (*private).driver, core::ptr::null_mut())
     };
     if !driver.is_null() {
+        // SAFETY: The RTNL is held, and by the invariant of `Private` the device is in the list.
+        unsafe { unlink(dev) };
         // SAFETY: By the invariant of `Private` the count was the device's.
         T::uninit(unsafe { RcuArc::from_raw(driver) });
+    }
+}
+
+/// Takes a device out of the list of all.
+///
+/// # Safety
+///
+/// `dev` must be in the list; the RTNL must be held.
+unsafe fn unlink(dev: *mut bindings::net_device) {
+    let mut place = LINKS.0.get();
+    // SAFETY: All devices in the list have a `Private`, whose layout does not depend on its type.
+    unsafe {
+        while !(*place).is_null() {
+            let private = bindings::netdev_priv(*place).cast::<Private<()>>();
+            if core::ptr::eq(*place, dev) {
+                *place = (*private).next;
+                return;
+            }
+            place = &raw mut (*private).next;
+        }
+    }
+}
+
+/// Calls a function for each device of kind `T`, in whatever namespace it is.
+pub(crate) fn for_each<T: TunnelDriver>(rtnl: &RtnlGuard, mut f: impl FnMut(Borrowed<'_, T>)) {
+    // SAFETY: The RTNL is held.
+    let mut next = unsafe { *LINKS.0.get() };
+    while !next.is_null() {
+        // SAFETY: The device is in the list, so it is valid while the RTNL is held.
+        if let Some(driver) = driver_of::<T>(unsafe { NetDevice::from_raw(next) }, rtnl) {
+            f(driver);
+        }
+        // SAFETY: As above.
+        next = unsafe { (*bindings::netdev_priv(next).cast::<Private<()>>()).next };
     }
 }
 

@@ -3,7 +3,7 @@
 //! Safe layers over the kernel's networking that the `kernel` crate lacks.
 
 pub(crate) mod device;
-//GENL pub(crate) mod genetlink;
+pub(crate) mod genetlink;
 pub(crate) mod icmp;
 pub(crate) mod link;
 pub(crate) mod namespace;

@@ -12,6 +12,7 @@ use kernel::{
     types::Opaque,
 };
 
+use super::rtnl::RtnlGuard;
 use crate::bindings;
 
 /// A network namespace (`struct net`).
@@ -70,56 +71,41 @@ impl Net {
     }
 }
 
-/// Identifies a namespace without keeping it alive.
+/// Identifies a namespace without keeping it alive (`net_cookie`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NetId(u64);
 
-/// A namespace that may have died: a memory of it that keeps only the `struct net` itself, not
-/// the namespace.
-///
-/// # Invariants
-///
-/// `ptr` is a `struct net` on which this object holds a passive reference.
-pub(crate) struct WeakNet {
-    ptr: NonNull<bindings::net>,
-}
+impl NetId {
+    /// Returns a number that tells namespaces apart well enough for statistics.
+    pub(crate) fn as_u32(self) -> u32 {
+        self.0 as u32
+    }
 
-// SAFETY: As for `Net`.
-unsafe impl Send for WeakNet {}
-// SAFETY: As for `Net`.
-unsafe impl Sync for WeakNet {}
-
-impl WeakNet {
-    /// Remembers a namespace.
-    pub(crate) fn new(net: &Net) -> Self {
-        // SAFETY: The namespace is valid.
-        unsafe { bindings::net_passive_inc(net.as_raw()) };
-        // INVARIANT: The passive reference was just taken.
-        Self {
-            ptr: NonNull::from(net).cast(),
+    /// Finds the namespace if it is still alive.
+    ///
+    /// Walks the list of all namespaces, so this is nothing for a packet's path. Context: any but
+    /// hard interrupts.
+    pub(crate) fn find(self) -> Option<ARef<Net>> {
+        let guard = crate::rcu::read_lock();
+        let head = &raw mut bindings::net_namespace_list;
+        // SAFETY: The list is one of RCU, whose entries stay valid while the guard is held; its
+        // links are read once each, and the head is static.
+        let mut next = unsafe { (&raw const (*head).next).read_volatile() };
+        while !core::ptr::eq(next, head) {
+            // SAFETY: All entries but the head are the `list` of a `struct net`.
+            let net = unsafe { kernel::container_of!(next, bindings::net, list) };
+            // SAFETY: The memory is valid while the guard is held. The callee takes a use only
+            // while there are others.
+            next = unsafe {
+                if bindings::net_cookie(net) == self.0 {
+                    return NonNull::new(bindings::maybe_get_net(net))
+                        .map(|net| ARef::from_raw(net.cast()));
+                }
+                (&raw const (*next).next).read_volatile()
+            };
         }
-    }
-
-    /// Returns the namespace if it is still alive.
-    pub(crate) fn upgrade(&self) -> Option<ARef<Net>> {
-        // SAFETY: By the type invariant the memory is valid; the callee takes a use only while
-        // there are others.
-        let net = unsafe { bindings::maybe_get_net(self.ptr.as_ptr()) };
-        // SAFETY: The use that was just taken belongs to the `ARef`.
-        NonNull::new(net).map(|net| unsafe { ARef::from_raw(net.cast()) })
-    }
-
-    /// Returns the identity of the namespace.
-    pub(crate) fn id(&self) -> NetId {
-        // SAFETY: By the type invariant the memory is valid, and the number never changes.
-        NetId(unsafe { bindings::net_cookie(self.ptr.as_ptr()) })
-    }
-}
-
-impl Drop for WeakNet {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant this gives back our own passive reference.
-        unsafe { bindings::net_passive_dec(self.ptr.as_ptr()) };
+        drop(guard);
+        None
     }
 }
 
@@ -128,7 +114,7 @@ pub(crate) trait NamespaceExit: 'static {
     /// Called under the RTNL before the devices of the namespace are unregistered.
     ///
     /// Every [`crate::net::udp::UdpTunnel`] in that namespace must be closed when this returns.
-    fn exit(net: &Net);
+    fn exit(net: &Net, rtnl: &RtnlGuard);
 }
 
 /// A registered [`NamespaceExit`]; dropping it unregisters.
@@ -169,7 +155,10 @@ impl<T: NamespaceExit> NamespaceWatch<T> {
 
     unsafe extern "C" fn exit_rtnl(net: *mut bindings::net, _kill: *mut bindings::list_head) {
         // SAFETY: The core hands in a namespace that is valid for the duration of the call.
-        T::exit(unsafe { Net::from_raw(net) });
+        let net = unsafe { Net::from_raw(net) };
+        // SAFETY: The core calls this with the RTNL held.
+        let rtnl = unsafe { RtnlGuard::assume_held() };
+        T::exit(net, &rtnl);
     }
 }
 

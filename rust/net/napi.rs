@@ -6,7 +6,7 @@
 
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{new_mutex, prelude::*, sync::Mutex, types::Opaque};
-use pin_init::{PinInit, PinnedDrop};
+use pin_init::PinInit;
 
 use super::{device::NetDevice, skb::SkBuff};
 use crate::bindings;

@@ -36,6 +36,14 @@ impl Route {
         core::mem::ManuallyDrop::new(self).dst.as_ptr()
     }
 
+    /// Takes another reference.
+    pub(crate) fn share(&self) -> Self {
+        // SAFETY: The route is valid.
+        unsafe { bindings::dst_hold(self.dst.as_ptr()) };
+        // INVARIANT: The reference just taken belongs to the copy.
+        Self { dst: self.dst }
+    }
+
     /// Returns the index of the interface that the route leaves by.
     pub(crate) fn interface(&self) -> i32 {
         // SAFETY: The route is valid, and so is its device while RCU is held, which the callee's

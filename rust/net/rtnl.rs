@@ -22,6 +22,18 @@ pub(crate) fn lock() -> RtnlGuard {
     RtnlGuard(NotThreadSafe)
 }
 
+impl RtnlGuard {
+    /// Lends a guard for a lock that a caller in C holds.
+    ///
+    /// # Safety
+    ///
+    /// This thread must hold the RTNL for as long as the guard is used.
+    pub(super) unsafe fn assume_held() -> core::mem::ManuallyDrop<Self> {
+        // INVARIANT: By the safety requirement; it is not released by us.
+        core::mem::ManuallyDrop::new(Self(NotThreadSafe))
+    }
+}
+
 impl Drop for RtnlGuard {
     fn drop(&mut self) {
         // SAFETY: By the type invariant this thread holds the lock.

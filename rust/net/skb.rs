@@ -48,6 +48,10 @@ pub(crate) struct Control {
     pub(crate) number: u64,
     /// A length.
     pub(crate) length: u32,
+    /// Where something begins.
+    pub(crate) offset: u32,
+    /// The length of each of several parts.
+    pub(crate) part: u32,
     /// A byte of the IP header.
     pub(crate) ds: u8,
 }
@@ -456,6 +460,24 @@ impl SkBuff {
         Some(Self {
             ptr: NonNull::new(ptr)?,
         })
+    }
+
+    /// Makes another descriptor of the same packet, to be treated as read-only like this one from
+    /// now on. Returns `None` if memory is short.
+    pub(crate) fn share(&self) -> Option<Self> {
+        // SAFETY: The buffer is valid.
+        let ptr = unsafe { bindings::skb_clone(self.raw(), Gfp::Atomic.raw()) };
+        // INVARIANT: The clone is ours.
+        Some(Self {
+            ptr: NonNull::new(ptr)?,
+        })
+    }
+
+    /// Returns whether user space may be able to change the packet's contents at any time, because
+    /// it was sent from its pages.
+    pub(crate) fn has_foreign_pages(&self) -> bool {
+        // SAFETY: The shared info of a valid buffer is valid.
+        u32::from(unsafe { (*self.shared_info()).flags }) & bindings::SKBFL_SHARED_FRAG != 0
     }
 
     /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.

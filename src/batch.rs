@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Batches: packets of one peer that go through encryption or decryption together, on whatever
+//! CPU, and come out in the order in which they went in.
+//!
+//! A batch is put at the end of an [`InOrder`] queue. Whoever drains the queue takes the batches
+//! from its front: it does the work of one that nobody has begun, and stops at one that another CPU
+//! is working on; that CPU drains the queue when it has finished.
+
+use core::mem::replace;
+use kernel::{
+    list::{impl_list_arc_safe, impl_list_item, List, ListArc, ListLinks},
+    new_work,
+    prelude::*,
+    sync::Arc,
+    workqueue::{impl_has_work, Work, WorkItem},
+};
+
+use crate::{
+    engine::Engine,
+    keypair::Keypair,
+    rcu::RcuArc,
+    sync::{new_spinlock_bh, SpinLockBh},
+};
+
+/// Encryption or decryption.
+pub(crate) trait Direction: Send + Sync + Sized + 'static {
+    /// What a batch consists of before the work.
+    type Input: Send + Unpin;
+    /// What it consists of after the work.
+    type Output: Send + Unpin;
+
+    /// Does the work. Context: process context or softirq, any CPU.
+    fn process(keypair: &RcuArc<Keypair>, input: Self::Input) -> Self::Output;
+
+    /// A CPU that was given the batch has finished it: the queue that it is in must be drained.
+    /// Context: process context.
+    fn finished(keypair: &RcuArc<Keypair>);
+}
+
+/// How far a batch is.
+enum Stage<D: Direction> {
+    Waiting(D::Input),
+    Busy,
+    Done(D::Output),
+}
+
+/// A batch in a queue.
+#[pin_data]
+pub(crate) struct Batch<D: Direction> {
+    keypair: RcuArc<Keypair>,
+    #[pin]
+    stage: SpinLockBh<Stage<D>>,
+    #[pin]
+    links: ListLinks,
+    #[pin]
+    work: Work<Batch<D>>,
+}
+
+impl_list_arc_safe! {
+    impl{D: Direction} ListArcSafe<0> for Batch<D> { untracked; }
+}
+impl_list_item! {
+    impl{D: Direction} ListItem<0> for Batch<D> { using ListLinks { self.links }; }
+}
+impl_has_work! {
+    impl{D: Direction} HasWork<Batch<D>> for Batch<D> { self.work }
+}
+
+impl<D: Direction> Batch<D> {
+    /// Makes a batch. Context: any. Errors: `ENOMEM`, in which case the input is dropped.
+    pub(crate) fn new(keypair: RcuArc<Keypair>, input: D::Input) -> Result<ListArc<Self>> {
+        ListArc::pin_init(
+            try_pin_init!(Self {
+                keypair,
+                stage <- new_spinlock_bh!(Stage::Waiting(input), "Batch::stage"),
+                links <- ListLinks::new(),
+                work <- new_work!("Batch::work"),
+            }),
+            GFP_ATOMIC,
+        )
+    }
+
+    /// Does the work, unless somebody else has begun it.
+    fn work_if_waiting(&self) {
+        let mut stage = self.stage.lock();
+        let input = match replace(&mut *stage, Stage::Busy) {
+            Stage::Waiting(input) => input,
+            other => {
+                *stage = other;
+                return;
+            }
+        };
+        drop(stage);
+        let output = D::process(&self.keypair, input);
+        *self.stage.lock() = Stage::Done(output);
+    }
+
+    /// Takes what there is, unless somebody is working on it.
+    fn claim(&self) -> Option<Claim<D>> {
+        let mut stage = self.stage.lock();
+        match replace(&mut *stage, Stage::Busy) {
+            Stage::Waiting(input) => Some(Claim::Work(input)),
+            Stage::Busy => None,
+            Stage::Done(output) => Some(Claim::Deliver(output)),
+        }
+    }
+}
+
+/// What is left to do with a batch that has been taken.
+enum Claim<D: Direction> {
+    Work(D::Input),
+    Deliver(D::Output),
+}
+
+impl<D: Direction> WorkItem for Batch<D> {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.work_if_waiting();
+        let engine = &this.keypair.peer.device.engine;
+        // Batches are only queued on per-CPU queues, whose workers stay where they are.
+        engine.release_cpu(kernel::cpu::CpuId::current().as_u32());
+        D::finished(&this.keypair);
+    }
+}
+
+/// What a queue protects.
+struct Queued<D: Direction> {
+    batches: List<Batch<D>>,
+    len: usize,
+    draining: bool,
+}
+
+/// A queue of batches that come out in order.
+#[pin_data]
+pub(crate) struct InOrder<D: Direction> {
+    #[pin]
+    queued: SpinLockBh<Queued<D>>,
+}
+
+impl<D: Direction> InOrder<D> {
+    /// Creates an empty queue.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            queued <- new_spinlock_bh!(
+                Queued {
+                    batches: List::new(),
+                    len: 0,
+                    draining: false,
+                },
+                "InOrder::queued"
+            ),
+        })
+    }
+
+    /// Appends a batch. If the CPUs have room, another one begins with it at once.
+    ///
+    /// Returns `false`, and drops the batch, if `limit` of them are waiting already. The caller
+    /// drains the queue, or has it drained, afterwards.
+    pub(crate) fn push(&self, batch: ListArc<Batch<D>>, limit: usize, offload: bool) -> bool {
+        let arc = offload.then(|| batch.clone_arc());
+        let mut queued = self.queued.lock();
+        if queued.len >= limit {
+            return false;
+        }
+        queued.batches.push_back(batch);
+        queued.len += 1;
+        drop(queued);
+        if let Some(arc) = arc {
+            offload_batch(arc);
+        }
+        true
+    }
+
+    /// Adds to the last batch, if it is one of this keypair's that nobody has begun to work on.
+    ///
+    /// `add` returns whether it did.
+    pub(crate) fn extend_last(
+        &self,
+        keypair: &RcuArc<Keypair>,
+        add: impl FnOnce(&mut D::Input) -> bool,
+    ) -> bool {
+        let mut queued = self.queued.lock();
+        let mut cursor = queued.batches.cursor_back();
+        let Some(last) = cursor.peek_prev() else {
+            return false;
+        };
+        if !last.keypair.ptr_eq(keypair) {
+            return false;
+        }
+        let mut stage = last.stage.lock();
+        match &mut *stage {
+            Stage::Waiting(input) => add(input),
+            _ => false,
+        }
+    }
+
+    /// Has other CPUs that are free begin with batches behind the first.
+    pub(crate) fn offload_rest(&self, engine: &Engine) {
+        let queued = self.queued.lock();
+        if queued.len < 2 {
+            return;
+        }
+        for batch in queued.batches.iter().skip(1) {
+            if !matches!(*batch.stage.lock(), Stage::Waiting(_)) {
+                continue;
+            }
+            let Some(cpu) = engine.claim_idle_cpu() else {
+                return;
+            };
+            if engine.crypt().enqueue_on(cpu, Arc::from(batch)).is_err() {
+                engine.release_cpu(cpu);
+            }
+        }
+    }
+
+    /// Becomes the only one to take batches out, if nobody is and none are waiting.
+    ///
+    /// The caller may then pass packets on directly, and must call [`Self::drain_as_owner`] after.
+    pub(crate) fn begin_if_idle(&self) -> bool {
+        let mut queued = self.queued.lock();
+        if queued.draining || queued.len != 0 {
+            return false;
+        }
+        queued.draining = true;
+        true
+    }
+
+    /// Takes batches from the front and hands them to `deliver` for as long as they are done or
+    /// can be done here, unless somebody else does so already.
+    pub(crate) fn drain(&self, deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
+        let mut queued = self.queued.lock();
+        if queued.draining {
+            return;
+        }
+        queued.draining = true;
+        drop(queued);
+        self.drain_as_owner(deliver);
+    }
+
+    /// As [`Self::drain`], for who has called [`Self::begin_if_idle`].
+    pub(crate) fn drain_as_owner(&self, mut deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
+        while self.take_first(|keypair, output| deliver(keypair, output)) {}
+    }
+
+    /// Hands the first batch over, or ends the ownership and returns `false` if there is none or
+    /// another CPU is working on it.
+    fn take_first(&self, deliver: impl FnOnce(&RcuArc<Keypair>, D::Output)) -> bool {
+        let mut queued = self.queued.lock();
+        // Whoever works on the first batch finishes it before looking at `draining`, so stopping
+        // here never leaves a finished batch behind.
+        let claim = queued.batches.iter().next().and_then(|first| first.claim());
+        let batch = match claim {
+            Some(_) => queued.batches.pop_front(),
+            None => None,
+        };
+        let (Some(claim), Some(batch)) = (claim, batch) else {
+            queued.draining = false;
+            return false;
+        };
+        queued.len -= 1;
+        drop(queued);
+        let output = match claim {
+            Claim::Work(input) => D::process(&batch.keypair, input),
+            Claim::Deliver(output) => output,
+        };
+        deliver(&batch.keypair, output);
+        true
+    }
+
+    /// As [`Self::drain`], but hands over one batch at most. Returns whether there was one.
+    pub(crate) fn take(&self, deliver: impl FnOnce(&RcuArc<Keypair>, D::Output)) -> bool {
+        self.take_first(deliver)
+    }
+}
+
+/// Gives a batch to a CPU that has none, if there is such a CPU.
+fn offload_batch<D: Direction>(batch: Arc<Batch<D>>) {
+    let engine = batch.keypair.peer.device.engine.clone();
+    if let Some(cpu) = engine.claim_idle_cpu() {
+        if engine.crypt().enqueue_on(cpu, batch).is_err() {
+            engine.release_cpu(cpu);
+        }
+    }
+}

@@ -1,0 +1,716 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices: a WireGuard interface, its configuration and its life.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use kernel::{
+    c_str, new_mutex, new_work,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    str::CStr,
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Full, Relaxed},
+        lock::{mutex::MutexBackend, Guard as LockGuard},
+        Arc, Mutex,
+    },
+    workqueue::{impl_has_work, Work},
+};
+
+use crate::{
+    allowedips::{AllowedIps, Writer},
+    cpu,
+    cookie::{CookieSecret, MacKeys},
+    crypto::Secret,
+    engine::Engine,
+    id_table::IdTable,
+    index_seal::IndexSeal,
+    keypair::Keypair,
+    lane::Lane,
+    messages::{DATA_MIN_LEN, MAX_PEERS, PADDING_MULTIPLE},
+    net::{
+        device::NetDevice,
+        link::{self, TunnelDriver},
+        namespace::{NamespaceExit, Net, NetId},
+        napi::NapiSet,
+        rtnl::{self, RtnlGuard},
+        skb::{Protocol, SkBuff},
+        skb_list::SkbList,
+        udp::DatagramReceiver,
+    },
+    noise::{PublicKey, StaticIdentity},
+    notifier::Notified,
+    peer::{Peer, PeerRef},
+    rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
+    receive, send,
+    gfp::Gfp,
+    socket::Sockets,
+    sync::{new_spinlock_bh, SpinLockBh},
+};
+
+/// Who a device is.
+pub(crate) struct Identity {
+    pub(crate) keys: StaticIdentity,
+    /// What messages to this device are stamped with.
+    pub(crate) macs: MacKeys,
+}
+
+/// What an index that we gave out stands for.
+pub(crate) enum IndexEntry {
+    /// A handshake of ours that waits for a response.
+    Handshake(RcuArc<Peer>),
+    /// A session.
+    Session(RcuArc<Keypair>),
+}
+
+/// A device.
+#[pin_data]
+pub(crate) struct Device {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) netdev: ARef<NetDevice>,
+    /// The namespace that the device was created in: where its sockets are.
+    pub(crate) creating: NetId,
+    /// Whether that namespace has died.
+    orphaned: Atomic<bool>,
+    pub(crate) identity: RcuSlot<Identity>,
+    fwmark: Atomic<i32>,
+    pub(crate) sockets: RcuSlot<Sockets>,
+    allowed_ips: AllowedIps<Peer>,
+    #[pin]
+    pub(crate) indices: IdTable<IndexEntry>,
+    pub(crate) index_seal: IndexSeal,
+    #[pin]
+    peers_by_key: Mutex<RBTree<PublicKey, RcuArc<Peer>>>,
+    #[pin]
+    pub(crate) lanes: NapiSet<Lane>,
+    /// Handshake messages that wait to be handled.
+    #[pin]
+    pub(crate) handshakes: SpinLockBh<SkbList>,
+    pub(crate) handshake_turn: Atomic<i32>,
+    #[pin]
+    pub(crate) cookie_secret: Mutex<CookieSecret>,
+    #[pin]
+    configured: Mutex<Configured>,
+    #[pin]
+    handshake_work_0: Work<Device, 0>,
+    #[pin]
+    handshake_work_1: Work<Device, 1>,
+    #[pin]
+    handshake_work_2: Work<Device, 2>,
+    #[pin]
+    handshake_work_3: Work<Device, 3>,
+}
+
+impl_has_work! {
+    impl HasWork<Device, 0> for Device { self.handshake_work_0 }
+    impl HasWork<Device, 1> for Device { self.handshake_work_1 }
+    impl HasWork<Device, 2> for Device { self.handshake_work_2 }
+    impl HasWork<Device, 3> for Device { self.handshake_work_3 }
+}
+
+/// A prefix of addresses.
+#[derive(Clone, Copy)]
+struct Prefix {
+    address: IpAddr,
+    cidr: u8,
+}
+
+/// A peer with what only configuration needs to know of it.
+struct Member {
+    peer: RcuArc<Peer>,
+    /// Its allowed IPs, numbered in the order in which they were added.
+    allowed_ips: RBTree<u64, Prefix>,
+}
+
+/// What the device's mutex protects.
+struct Configured {
+    /// The peers, numbered in the order in which they were added.
+    peers: RBTree<u64, Member>,
+    peer_count: usize,
+    /// The last number given to a peer or an allowed IP.
+    last_number: u64,
+    listen_port: u16,
+    /// Counts changes, so that a reader can tell whether it has seen a consistent state.
+    generation: u64,
+    allowed_ips: Writer,
+}
+
+impl Device {
+    /// The firewall mark of what the device sends, zero for none.
+    #[inline]
+    pub(crate) fn fwmark(&self) -> u32 {
+        self.fwmark.load(Relaxed) as u32
+    }
+
+    /// Finds the peer that packets to the destination of an IP packet are for.
+    #[inline]
+    pub(crate) fn peer_of_destination<'g>(
+        &'g self,
+        header: &[u8],
+        protocol: Protocol,
+        guard: &'g Guard,
+    ) -> Option<Borrowed<'g, Peer>> {
+        match protocol {
+            Protocol::Ipv4 => {
+                let address = header.get(16..)?.first_chunk()?;
+                self.allowed_ips.lookup_v4(*address, guard)
+            }
+            Protocol::Ipv6 => {
+                let address = header.get(24..)?.first_chunk()?;
+                self.allowed_ips.lookup_v6(*address, guard)
+            }
+        }
+    }
+
+    /// Finds the peer that packets from the source of an IP packet may come from.
+    #[inline]
+    pub(crate) fn peer_of_source<'g>(
+        &'g self,
+        header: &[u8],
+        protocol: Protocol,
+        guard: &'g Guard,
+    ) -> Option<Borrowed<'g, Peer>> {
+        match protocol {
+            Protocol::Ipv4 => {
+                let address = header.get(12..)?.first_chunk()?;
+                self.allowed_ips.lookup_v4(*address, guard)
+            }
+            Protocol::Ipv6 => {
+                let address = header.get(8..)?.first_chunk()?;
+                self.allowed_ips.lookup_v6(*address, guard)
+            }
+        }
+    }
+
+    /// Finds a peer by its public key. Context: process context.
+    pub(crate) fn peer_by_key(&self, public_key: &PublicKey) -> Option<RcuArc<Peer>> {
+        self.peers_by_key.lock().get(public_key).cloned()
+    }
+
+    /// Finds what an index in a message stands for.
+    #[inline]
+    pub(crate) fn index_entry<'g>(
+        &'g self,
+        index: u32,
+        guard: &'g Guard,
+    ) -> Option<Borrowed<'g, IndexEntry>> {
+        self.indices.get(self.index_seal.unseal(index), guard)
+    }
+
+    /// Finds the session that an index in a data message stands for.
+    #[inline]
+    pub(crate) fn session<'g>(
+        &'g self,
+        index: u32,
+        guard: &'g Guard,
+    ) -> Option<Borrowed<'g, Keypair>> {
+        match self.index_entry(index, guard)?.get() {
+            IndexEntry::Session(keypair) => Some(keypair.borrow()),
+            IndexEntry::Handshake(_) => None,
+        }
+    }
+
+    /// Gives out a number for a handshake or session; sealed, it is the index in messages.
+    ///
+    /// Context: process context. Errors: `ENOMEM`, `EBUSY`.
+    pub(crate) fn new_index(&self, entry: IndexEntry) -> Result<u32> {
+        self.indices.insert(RcuArc::new(entry)?, Gfp::Kernel)
+    }
+
+    /// Closes the sockets, if any. Context: process context.
+    fn close_sockets(&self) {
+        if let Some(sockets) = self.sockets.swap(None) {
+            sockets.close();
+        }
+    }
+
+    /// Calls a function for each peer. Context: process context.
+    fn for_each_peer(&self, mut f: impl FnMut(&RcuArc<Peer>)) {
+        for member in self.configured.lock().peers.values() {
+            f(&member.peer);
+        }
+    }
+
+    /// Opens sockets on a port and closes the former ones. Errors: `ENONET` when the namespace
+    /// that the device was created in is gone, those of opening.
+    fn open_sockets(this: &RcuArc<Self>, configured: &mut Configured, port: u16) -> Result {
+        let net = this.creating.find().ok_or(ENONET)?;
+        let sockets = RcuArc::new(Sockets::open(this, &net, port)?);
+        let sockets = match sockets {
+            Ok(sockets) => sockets,
+            Err(e) => return Err(e.into()),
+        };
+        configured.listen_port = sockets.port();
+        if let Some(former) = this.sockets.swap(Some(sockets)) {
+            former.close();
+        }
+        Ok(())
+    }
+}
+
+impl<'g> Borrowed<'g, Device> {
+    /// Locks the configuration. Context: process context.
+    pub(crate) fn lock(self) -> Config<'g> {
+        let device = self.get();
+        Config {
+            this: self,
+            configured: device.configured.lock(),
+        }
+    }
+}
+
+/// A device's configuration, locked.
+pub(crate) struct Config<'g> {
+    this: Borrowed<'g, Device>,
+    configured: LockGuard<'g, Configured, MutexBackend>,
+}
+
+impl Config<'_> {
+    /// Returns whether the caller may change what concerns the sockets: whether it has
+    /// `CAP_NET_ADMIN` in the namespace that they are in.
+    pub(crate) fn may_administer_sockets(&self) -> bool {
+        self.this
+            .creating
+            .find()
+            .is_some_and(|net| net.may_administer())
+    }
+
+    /// Counts a change.
+    pub(crate) fn changed(&mut self) {
+        self.configured.generation += 1;
+    }
+
+    /// A number that grows with each change; never zero.
+    pub(crate) fn generation(&self) -> u64 {
+        self.configured.generation
+    }
+
+    /// The port that is or will be listened on, zero if one is yet to be chosen.
+    pub(crate) fn listen_port(&self) -> u16 {
+        self.configured.listen_port
+    }
+
+    /// Sets the port, at once if the device is up. Errors: `EADDRINUSE`, `ENOMEM`, …
+    pub(crate) fn set_listen_port(&mut self, port: u16) -> Result {
+        if self.configured.listen_port == port {
+            return Ok(());
+        }
+        for member in self.configured.peers.values() {
+            member.peer.forget_source();
+        }
+        if !self.this.netdev.is_running() {
+            self.configured.listen_port = port;
+            return Ok(());
+        }
+        let this = self.this.upgrade().ok_or(ENODEV)?;
+        Device::open_sockets(&this, &mut self.configured, port)
+    }
+
+    /// The firewall mark of what the device sends, zero for none.
+    pub(crate) fn fwmark(&self) -> u32 {
+        self.this.fwmark()
+    }
+
+    /// Sets the firewall mark, which routes may depend on.
+    pub(crate) fn set_fwmark(&mut self, fwmark: u32) {
+        self.this.fwmark.store(fwmark as i32, Relaxed);
+        for member in self.configured.peers.values() {
+            member.peer.forget_source();
+        }
+    }
+
+    /// The device's keys, if it has any.
+    pub(crate) fn identity(&self) -> Option<StaticIdentity> {
+        let identity = self.this.identity.load()?;
+        StaticIdentity::new(identity.keys.private())
+    }
+
+    /// Returns whether a public key is the device's own.
+    pub(crate) fn is_own_key(&self, public_key: &PublicKey) -> bool {
+        self.this
+            .identity
+            .load()
+            .is_some_and(|identity| identity.keys.public() == public_key)
+    }
+
+    /// Sets the private key, zeros for none. A peer that has the same key is removed, and all
+    /// handshakes and sessions of the old key end. Errors: `ENOMEM`.
+    pub(crate) fn set_private_key(&mut self, private: &Secret<32>) -> Result {
+        if let Some(identity) = self.this.identity.load() {
+            if identity.keys.private() == private {
+                return Ok(());
+            }
+        }
+        let identity = match StaticIdentity::new(private) {
+            Some(keys) => {
+                let macs = MacKeys::new(keys.public());
+                Some(RcuArc::new(Identity { keys, macs })?)
+            }
+            None => None,
+        };
+        if let Some(identity) = &identity {
+            if let Some(peer) = self.peer(identity.keys.public()) {
+                self.remove_peer(&peer);
+            }
+        }
+        self.this.identity.swap(identity);
+        for member in self.configured.peers.values() {
+            let peer = &member.peer;
+            peer.clear_handshake();
+            peer.exchange.lock().noise.identity_changed();
+            peer.keypairs.expire_sending();
+        }
+        Ok(())
+    }
+
+    /// Finds a peer.
+    pub(crate) fn peer(&self, public_key: &PublicKey) -> Option<RcuArc<Peer>> {
+        self.this.peer_by_key(public_key)
+    }
+
+    /// Adds a peer. Errors: `ENOMEM`, also when there are too many.
+    pub(crate) fn create_peer(
+        &mut self,
+        public_key: &PublicKey,
+        preshared_key: Option<&Secret<32>>,
+    ) -> Result<RcuArc<Peer>> {
+        if self.configured.peer_count >= MAX_PEERS {
+            return Err(ENOMEM);
+        }
+        let device = self.this.upgrade().ok_or(ENODEV)?;
+        let none = Secret::zero();
+        let number = self.configured.next_number();
+        let peer = Peer::new(device, number, public_key, preshared_key.unwrap_or(&none))?;
+        let member = Member {
+            peer: peer.clone(),
+            allowed_ips: RBTree::new(),
+        };
+        self.configured
+            .peers
+            .try_create_and_insert(number, member, GFP_KERNEL)?;
+        let by_key = self.this.peers_by_key.lock().try_create_and_insert(
+            *public_key,
+            peer.clone(),
+            GFP_KERNEL,
+        );
+        if let Err(e) = by_key {
+            self.configured.peers.remove(&number);
+            return Err(e);
+        }
+        self.configured.peer_count += 1;
+        Ok(peer)
+    }
+
+    /// Removes a peer. Waits for a grace period.
+    pub(crate) fn remove_peer(&mut self, peer: &RcuArc<Peer>) {
+        if self.detach_peer(peer).is_some() {
+            rcu::synchronize_net();
+            peer.finish_removal();
+        }
+    }
+
+    /// Removes all peers. Waits for one grace period, however many there are.
+    pub(crate) fn remove_all_peers(&mut self) {
+        let members = core::mem::replace(&mut self.configured.peers, RBTree::new());
+        if members.is_empty() {
+            return;
+        }
+        self.configured.peer_count = 0;
+        *self.this.peers_by_key.lock() = RBTree::new();
+        self.this
+            .allowed_ips
+            .clear(&mut self.configured.allowed_ips);
+        for member in members.values() {
+            member.peer.mark_removed();
+        }
+        rcu::synchronize_net();
+        for member in members.values() {
+            member.peer.finish_removal();
+            cpu::cond_resched();
+        }
+    }
+
+    /// Makes a peer unknown to everybody.
+    fn detach_peer(&mut self, peer: &RcuArc<Peer>) -> Option<Member> {
+        self.clear_allowed_ips(peer);
+        let member = self.configured.peers.remove(&peer.id)?;
+        self.configured.peer_count -= 1;
+        self.this.peers_by_key.lock().remove(peer.public_key());
+        peer.mark_removed();
+        Some(member)
+    }
+
+    /// The peers that were added after the one of a number, in order, with their numbers.
+    pub(crate) fn peers_after(&self, number: u64) -> impl Iterator<Item = (u64, &RcuArc<Peer>)> {
+        after(&self.configured.peers, number).map(|(number, member)| (number, &member.peer))
+    }
+
+    /// A peer's allowed IPs that were added after the one of a number, in order, with their
+    /// numbers.
+    pub(crate) fn allowed_ips_after(
+        &self,
+        peer: &RcuArc<Peer>,
+        number: u64,
+    ) -> impl Iterator<Item = (u64, IpAddr, u8)> + '_ {
+        self.configured
+            .peers
+            .get(&peer.id)
+            .into_iter()
+            .flat_map(move |member| after(&member.allowed_ips, number))
+            .map(|(number, prefix)| (number, prefix.address, prefix.cidr))
+    }
+
+    /// Gives a prefix to a peer; whoever had it loses it. Errors: `ENOMEM`.
+    pub(crate) fn insert_allowed_ip(
+        &mut self,
+        peer: &RcuArc<Peer>,
+        address: IpAddr,
+        cidr: u8,
+    ) -> Result {
+        let configured = &mut *self.configured;
+        let number = configured.next_number();
+        let prefix = Prefix {
+            address: masked(address, cidr),
+            cidr,
+        };
+        let entry = RBTreeNode::new(number, prefix, GFP_KERNEL)?;
+        if configured.peers.get(&peer.id).is_none() {
+            return Err(ENODEV);
+        }
+        let former = self.this.allowed_ips.insert(
+            &mut configured.allowed_ips,
+            address,
+            cidr,
+            peer.clone(),
+            number,
+        )?;
+        if let Some((owner, number)) = former {
+            if let Some(member) = configured.peers.get_mut(&owner.id) {
+                member.allowed_ips.remove(&number);
+            }
+        }
+        if let Some(member) = configured.peers.get_mut(&peer.id) {
+            member.allowed_ips.insert(entry);
+        }
+        Ok(())
+    }
+
+    /// Takes a prefix from a peer, if it has it.
+    pub(crate) fn remove_allowed_ip(&mut self, peer: &RcuArc<Peer>, address: IpAddr, cidr: u8) {
+        let configured = &mut *self.configured;
+        let removed =
+            self.this
+                .allowed_ips
+                .remove(&mut configured.allowed_ips, address, cidr, peer);
+        if let (Some(number), Some(member)) = (removed, configured.peers.get_mut(&peer.id)) {
+            member.allowed_ips.remove(&number);
+        }
+    }
+
+    /// Takes all prefixes from a peer.
+    pub(crate) fn clear_allowed_ips(&mut self, peer: &RcuArc<Peer>) {
+        let configured = &mut *self.configured;
+        let Some(member) = configured.peers.get_mut(&peer.id) else {
+            return;
+        };
+        for prefix in core::mem::replace(&mut member.allowed_ips, RBTree::new()).values() {
+            self.this.allowed_ips.remove(
+                &mut configured.allowed_ips,
+                prefix.address,
+                prefix.cidr,
+                peer,
+            );
+        }
+    }
+
+    /// Sends what waits for a peer's session, if the device is up.
+    pub(crate) fn send_staged(&self, peer: &RcuArc<Peer>) {
+        if self.this.netdev.is_running() {
+            peer.send_staged_packets();
+        }
+    }
+}
+
+impl Configured {
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+}
+
+/// The entries of a tree behind a key.
+fn after<V>(tree: &RBTree<u64, V>, key: u64) -> impl Iterator<Item = (u64, &V)> {
+    let mut key = key;
+    core::iter::from_fn(move || {
+        let first = key.checked_add(1)?;
+        key = *tree.cursor_lower_bound(&first)?.current().0;
+        Some((key, tree.get(&key)?))
+    })
+}
+
+/// An address without the bits behind a prefix of it.
+fn masked(address: IpAddr, cidr: u8) -> IpAddr {
+    let keep = u32::from(cidr);
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(keep)).unwrap_or(0);
+            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX
+                .checked_shl(128u32.saturating_sub(keep))
+                .unwrap_or(0);
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+        }
+    }
+}
+
+impl TunnelDriver for Device {
+    type Context = Arc<Engine>;
+
+    const KIND: &'static CStr = c_str!("wireguard");
+    const OVERHEAD: usize = 40 + 8 + DATA_MIN_LEN;
+    const PADDING: usize = PADDING_MULTIPLE;
+
+    fn new_link(
+        engine: &Arc<Engine>,
+        netdev: ARef<NetDevice>,
+        creating: &Net,
+    ) -> Result<RcuArc<Self>> {
+        engine.prepare_rate_limiter()?;
+        let engine = engine.clone();
+        let of_lanes = engine.clone();
+        let dev = netdev.clone();
+        let creating = creating.id();
+        let lanes = kernel::cpu::nr_cpu_ids() as usize;
+        RcuArc::pin_init(
+            try_pin_init!(Self {
+                engine,
+                netdev,
+                creating,
+                orphaned: Atomic::new(false),
+                identity: RcuSlot::empty(),
+                fwmark: Atomic::new(0),
+                sockets: RcuSlot::empty(),
+                allowed_ips: AllowedIps::new(),
+                indices <- IdTable::new(),
+                index_seal: IndexSeal::random(),
+                peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
+                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(of_lanes.clone())),
+                handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
+                handshake_turn: Atomic::new(0),
+                cookie_secret <- new_mutex!(CookieSecret::new(), "Device::cookie_secret"),
+                configured <- new_mutex!(
+                    Configured {
+                        peers: RBTree::new(),
+                        peer_count: 0,
+                        last_number: 0,
+                        listen_port: 0,
+                        generation: 1,
+                        allowed_ips: Writer::new(),
+                    },
+                    "Device::configured"
+                ),
+                handshake_work_0 <- new_work!("Device::handshake_work_0"),
+                handshake_work_1 <- new_work!("Device::handshake_work_1"),
+                handshake_work_2 <- new_work!("Device::handshake_work_2"),
+                handshake_work_3 <- new_work!("Device::handshake_work_3"),
+            }),
+            Gfp::Kernel,
+        )
+    }
+
+    fn registered(this: Borrowed<'_, Self>) {
+        this.lanes.enable();
+    }
+
+    fn open(this: Borrowed<'_, Self>) -> Result {
+        this.netdev.quiet_addressing();
+        let device = this.upgrade().ok_or(ENODEV)?;
+        let mut config = this.lock();
+        let port = config.listen_port();
+        Device::open_sockets(&device, &mut config.configured, port)?;
+        for member in config.configured.peers.values() {
+            member.peer.send_staged_packets();
+            if member.peer.persistent_keepalive() != 0 {
+                member.peer.send_keepalive();
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(this: Borrowed<'_, Self>) {
+        this.for_each_peer(|peer| peer.stop());
+        let dropped = core::mem::replace(&mut *this.handshakes.lock(), SkbList::new());
+        drop(dropped);
+        this.close_sockets();
+    }
+
+    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff) -> Result {
+        send::transmit(this, skb)
+    }
+
+    fn uninit(this: RcuArc<Self>) {
+        this.close_sockets();
+        this.borrow().lock().remove_all_peers();
+        this.lanes.detach();
+        // Nobody queues batches any more; once none is being worked on, the rest can go.
+        this.engine.crypt().flush();
+        for lane in this.lanes.polled() {
+            lane.purge();
+        }
+        // Handshakes that are being handled hold on to the device.
+        this.engine.handshake.flush();
+        this.identity.swap(None);
+    }
+}
+
+impl DatagramReceiver for Device {
+    fn receive(this: Borrowed<'_, Self>, skb: SkBuff) {
+        receive::datagram(this, skb);
+    }
+}
+
+impl NamespaceExit for Device {
+    fn exit(net: &Net, rtnl: &RtnlGuard) {
+        let id = net.id();
+        link::for_each::<Device>(rtnl, |device| {
+            if device.creating == id && !device.orphaned.xchg(true, Full) {
+                device.netdev.carrier_off();
+                let config = device.lock();
+                device.close_sockets();
+                for member in config.configured.peers.values() {
+                    member.peer.forget_source();
+                }
+            }
+        });
+    }
+}
+
+/// The machine is about to sleep: whoever gets at its memory shall find no keys.
+impl Notified for Device {
+    fn notified() {
+        let rtnl = rtnl::lock();
+        link::for_each::<Device>(&rtnl, |device| {
+            device.for_each_peer(|peer| {
+                peer.timers.erase_keys.disarm();
+                peer.clear_handshake();
+                peer.keypairs.clear();
+            });
+        });
+        drop(rtnl);
+        kernel::sync::rcu::rcu_barrier();
+    }
+}
+
+/// What to do when the virtual machine was cloned: two machines must not use the same counters.
+pub(crate) struct Cloned;
+
+impl Notified for Cloned {
+    fn notified() {
+        let rtnl = rtnl::lock();
+        link::for_each::<Device>(&rtnl, |device| {
+            device.for_each_peer(|peer| peer.keypairs.expire_sending());
+        });
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Endpoints: where a peer was last heard from, and where on this host it sent to.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::net::{
+    skb::{Protocol, SkBuff},
+    udp,
+};
+
+/// Where a peer's packets go, and which of this host's addresses they come from.
+///
+/// The latter sticks, so that answers come from where the questions went, until routing no longer
+/// allows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// Reached over IPv4.
+    V4 {
+        /// The peer's address and port.
+        remote: SocketAddrV4,
+        /// This host's address, unspecified to have one chosen.
+        source: Ipv4Addr,
+        /// The interface that the peer's packets came in by, zero if it does not matter.
+        interface: i32,
+    },
+    /// Reached over IPv6.
+    V6 {
+        /// The peer's address and port, with the zone of a link-local address.
+        remote: SocketAddrV6,
+        /// This host's address, unspecified to have one chosen.
+        source: Ipv6Addr,
+    },
+}
+
+impl Endpoint {
+    /// An endpoint that was configured: this host's address is chosen by routing.
+    pub(crate) fn configured(remote: SocketAddr) -> Self {
+        match remote {
+            SocketAddr::V4(remote) => Endpoint::V4 {
+                remote,
+                source: Ipv4Addr::UNSPECIFIED,
+                interface: 0,
+            },
+            SocketAddr::V6(remote) => Endpoint::V6 {
+                remote,
+                source: Ipv6Addr::UNSPECIFIED,
+            },
+        }
+    }
+
+    /// Where a received datagram came from; `None` if it has no proper headers.
+    ///
+    /// The buffer's network and transport headers are those of the datagram.
+    #[inline]
+    pub(crate) fn of_sender(skb: &SkBuff) -> Option<Self> {
+        let port = u16::from_be_bytes(*skb.transport_header().first_chunk()?);
+        let ip = skb.network_header();
+        match skb.declared_protocol()? {
+            Protocol::Ipv4 => {
+                let addresses: &[u8; 8] = ip.get(12..20)?.first_chunk()?;
+                let [a, b, c, d, e, f, g, h] = *addresses;
+                Some(Endpoint::V4 {
+                    remote: SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port),
+                    source: Ipv4Addr::new(e, f, g, h),
+                    interface: skb.incoming_interface(),
+                })
+            }
+            Protocol::Ipv6 => {
+                let remote: [u8; 16] = *ip.get(8..24)?.first_chunk()?;
+                let source: [u8; 16] = *ip.get(24..40)?.first_chunk()?;
+                let scope = udp::scope_of(remote, skb.incoming_interface());
+                Some(Endpoint::V6 {
+                    remote: SocketAddrV6::new(remote.into(), port, 0, scope),
+                    source: source.into(),
+                })
+            }
+        }
+    }
+
+    /// The peer's address and port.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        match self {
+            Endpoint::V4 { remote, .. } => SocketAddr::V4(*remote),
+            Endpoint::V6 { remote, .. } => SocketAddr::V6(*remote),
+        }
+    }
+
+    /// The peer's address.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.remote().ip()
+    }
+
+    /// Forgets which of this host's addresses the peer sent to.
+    pub(crate) fn forget_source(&mut self) {
+        *self = Self::configured(self.remote());
+    }
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handshakes: sending initiations, and handling the messages that come in (whitepaper section 5).
+//!
+//! Everything here runs in process context on a work queue of its own, so that it never keeps data
+//! waiting, but for [`queue`].
+
+use kernel::{prelude::*, sync::atomic::Relaxed, workqueue::WorkItem};
+
+use crate::{
+    cookie::{mac1_of, mac2_is_valid, MacKeys},
+    cpu,
+    crypto::random_is_ready,
+    device::{Device, Identity, IndexEntry},
+    endpoint::Endpoint,
+    keypair::Keypair,
+    gfp::Gfp,
+    messages::{
+        CookieReply, Initiation, Kind, Response, HANDSHAKE_DS, INITIATION_LEN,
+        MAX_QUEUED_HANDSHAKES, NSEC_PER_SEC, UNDER_LOAD_QUEUED,
+    },
+    net::skb::SkBuff,
+    noise::{open_initiation, SessionKeys},
+    peer::{Exchange, Peer, PeerRef},
+    rcu::{read_lock, Borrowed, RcuArc},
+    send, socket,
+    tai64n::Tai64n,
+    timer, timers,
+};
+
+/// Puts a handshake message into the queue. If that is full, it is dropped.
+///
+/// Context: softirq.
+pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
+    // Without good random numbers no answer can be given.
+    if !random_is_ready() {
+        return;
+    }
+    let mut queued = device.handshakes.lock();
+    if queued.len() >= MAX_QUEUED_HANDSHAKES {
+        return;
+    }
+    queued.push_back(skb);
+    drop(queued);
+    if let Some(device) = device.upgrade() {
+        let turn = device.handshake_turn.fetch_add(1, Relaxed);
+        let queue = &device.engine.handshake;
+        // Whoever is queued already will find the message.
+        let _ = match turn & 3 {
+            0 => queue.enqueue::<_, 0>(device.clone()),
+            1 => queue.enqueue::<_, 1>(device.clone()),
+            2 => queue.enqueue::<_, 2>(device.clone()),
+            _ => queue.enqueue::<_, 3>(device.clone()),
+        };
+    }
+}
+
+/// Handles all messages in the queue.
+fn handle_queued(device: &RcuArc<Device>) {
+    loop {
+        let mut queued = device.handshakes.lock();
+        let load = queued.len();
+        let Some(skb) = queued.pop_front() else {
+            return;
+        };
+        drop(queued);
+        handle(device, &skb, load);
+        skb.consume();
+        cpu::cond_resched();
+    }
+}
+
+macro_rules! impl_handshake_work {
+    ($($id:literal)*) => {$(
+        impl WorkItem<$id> for Device {
+            type Pointer = RcuArc<Self>;
+
+            fn run(this: RcuArc<Self>) {
+                handle_queued(&this);
+            }
+        }
+    )*};
+}
+impl_handshake_work!(0 1 2 3);
+
+/// Handles one message; `load` is how many were waiting with it.
+fn handle(device: &RcuArc<Device>, skb: &SkBuff, load: usize) {
+    let control = skb.control();
+    let mut buffer = [0u8; INITIATION_LEN];
+    let Some(message) = buffer.get_mut(..control.length as usize) else {
+        return;
+    };
+    if skb.copy_bits(control.offset as usize, message).is_err() {
+        return;
+    }
+    let (Some(kind), Some(from)) = (Kind::of_message(message), Endpoint::of_sender(skb)) else {
+        return;
+    };
+    if kind == Kind::CookieReply {
+        if let Some(reply) = CookieReply::parse(message) {
+            consume_cookie_reply(device, &reply);
+        }
+        return;
+    }
+    let Some(identity) = device.identity.load() else {
+        return;
+    };
+    if !identity.macs.mac1_is_valid(message) {
+        return;
+    }
+    if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED)
+        && !passes_under_load(device, &identity, message, &from)
+    {
+        return;
+    }
+    let peer = match kind {
+        Kind::Initiation => Initiation::parse(message)
+            .and_then(|initiation| consume_initiation(device, &identity, &initiation, from)),
+        Kind::Response => Response::parse(message)
+            .and_then(|response| consume_response(device, &identity, &response, from)),
+        Kind::CookieReply | Kind::Data => None,
+    };
+    if let Some(peer) = peer {
+        let softirqs = cpu::SoftirqsDisabled::new();
+        device.netdev.count_received(message.len());
+        drop(softirqs);
+        let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
+        timers::authenticated_received(&peer);
+        timers::authenticated_traversed(&peer);
+    }
+}
+
+/// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show
+/// by `mac2` that they receive at their address are served, and each of those only so often. Others
+/// get the cookie that they need for that.
+fn passes_under_load(
+    device: &RcuArc<Device>,
+    identity: &Identity,
+    message: &[u8],
+    from: &Endpoint,
+) -> bool {
+    let now = timer::coarse_boottime_ns();
+    let cookie = device
+        .cookie_secret
+        .lock()
+        .cookie_for(&from.remote(), now);
+    if mac2_is_valid(&cookie, message) {
+        return device
+            .engine
+            .allow_handshake(device.creating.as_u32(), &from.ip());
+    }
+    let sender = message.get(4..8).and_then(|bytes| bytes.first_chunk());
+    if let (Some(sender), Some(mac1)) = (sender, mac1_of(message)) {
+        let reply = identity
+            .macs
+            .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
+        if let Ok(skb) = send::message_buffer(&reply.to_bytes(), 0) {
+            // A reply that cannot be sent is like one that got lost.
+            let _ = socket::send_reply(device, *from, skb);
+        }
+    }
+    false
+}
+
+/// Takes the cookie out of a reply to a message of ours.
+fn consume_cookie_reply(device: &Device, reply: &CookieReply) {
+    let peer = {
+        let guard = read_lock();
+        device
+            .index_entry(reply.receiver, &guard)
+            .map(|entry| match entry.get() {
+                IndexEntry::Handshake(peer) => peer.clone(),
+                IndexEntry::Session(keypair) => keypair.peer.clone(),
+            })
+    };
+    if let Some(peer) = peer {
+        let keys = MacKeys::new(peer.public_key());
+        // What is not authentic changes nothing.
+        let _ = peer
+            .cookie
+            .lock()
+            .consume_reply(&keys, reply, timer::coarse_boottime_ns());
+    }
+}
+
+/// Accepts an initiation and responds to it. Returns the peer if it is authentic.
+fn consume_initiation(
+    device: &RcuArc<Device>,
+    identity: &Identity,
+    initiation: &Initiation,
+    from: Endpoint,
+) -> Option<RcuArc<Peer>> {
+    let opened = open_initiation(&identity.keys, initiation)?;
+    let peer = device.peer_by_key(opened.remote_static())?;
+    {
+        let mut exchange = peer.exchange.lock();
+        if peer.is_removed() {
+            return None;
+        }
+        let now = timer::coarse_boottime_ns();
+        exchange
+            .noise
+            .accept_initiation(&identity.keys, opened, now)
+            .ok()?;
+        release_id(device, &mut exchange);
+    }
+    peer.set_endpoint(from);
+    send_response(&peer);
+    Some(peer)
+}
+
+/// Completes the handshake that a response belongs to. Returns the peer if it is authentic.
+fn consume_response(
+    device: &RcuArc<Device>,
+    identity: &Identity,
+    response: &Response,
+    from: Endpoint,
+) -> Option<RcuArc<Peer>> {
+    let peer = {
+        let guard = read_lock();
+        match device.index_entry(response.receiver, &guard)?.get() {
+            IndexEntry::Handshake(peer) => peer.clone(),
+            IndexEntry::Session(_) => return None,
+        }
+    };
+    let begun = {
+        let mut exchange = peer.exchange.lock();
+        if peer.is_removed() || !exchange.noise.consume_response(&identity.keys, response) {
+            return None;
+        }
+        peer.set_endpoint(from);
+        let id = exchange.id.take()?;
+        let keys = exchange.noise.begin_session();
+        begin_session(&peer, keys, id)
+    };
+    if begun.is_ok() {
+        timers::session_derived(&peer);
+        timers::handshake_completed(&peer);
+        // Shows the responder that we have the keys, if no packet waits that does.
+        peer.send_keepalive();
+    }
+    Some(peer)
+}
+
+/// Sends an initiation, unless the last handshake message was sent a moment ago.
+///
+/// Context: process context.
+pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
+    if !peer.may_send_handshake() {
+        return;
+    }
+    peer.note_handshake_sent();
+    let device = &peer.device;
+    let Some(identity) = device.identity.load() else {
+        return;
+    };
+    let Ok(message) = create_initiation(peer, &identity) else {
+        return;
+    };
+    timers::authenticated_traversed(peer);
+    timers::authenticated_sent(peer);
+    peer.note_handshake_sent();
+    // One that cannot be sent is like one that got lost: the timer tries again.
+    let _ = send::send_handshake_message(peer, &message, HANDSHAKE_DS);
+    timers::initiation_sent(peer);
+}
+
+/// Makes an initiation with its MACs. Errors: `ENOMEM`, `EKEYREJECTED` if the peer's key is one
+/// that no secret can be shared with, `ENODEV` if the peer was removed.
+fn create_initiation(peer: &RcuArc<Peer>, identity: &Identity) -> Result<[u8; INITIATION_LEN]> {
+    let device = &peer.device;
+    let (seconds, nanoseconds) = timer::real_time();
+    let now = u64::try_from(seconds)
+        .unwrap_or(0)
+        .wrapping_mul(NSEC_PER_SEC)
+        .wrapping_add(nanoseconds.into());
+    let mut exchange = peer.exchange.lock();
+    if peer.is_removed() {
+        return Err(ENODEV);
+    }
+    let id = device.new_index(IndexEntry::Handshake(peer.clone()))?;
+    let index = device.index_seal.seal(id);
+    let timestamp = Tai64n::from_unix_ns(now);
+    let Some(initiation) = exchange
+        .noise
+        .create_initiation(&identity.keys, index, timestamp)
+    else {
+        device.indices.remove(id);
+        return Err(EKEYREJECTED);
+    };
+    release_id(device, &mut exchange);
+    exchange.id = Some(id);
+    drop(exchange);
+    let mut message = initiation.to_bytes();
+    stamp(peer, &mut message);
+    Ok(message)
+}
+
+/// Sends the response to an accepted initiation and begins the session.
+fn send_response(peer: &RcuArc<Peer>) {
+    let device = &peer.device;
+    peer.note_handshake_sent();
+    let mut message = {
+        let mut exchange = peer.exchange.lock();
+        if peer.is_removed() {
+            return;
+        }
+        let Ok(id) = device.new_index(IndexEntry::Handshake(peer.clone())) else {
+            return;
+        };
+        let index = device.index_seal.seal(id);
+        let Some(response) = exchange.noise.create_response(index) else {
+            device.indices.remove(id);
+            return;
+        };
+        let keys = exchange.noise.begin_session();
+        if begin_session(peer, keys, id).is_err() {
+            return;
+        }
+        response.to_bytes()
+    };
+    stamp(peer, &mut message);
+    timers::session_derived(peer);
+    timers::authenticated_traversed(peer);
+    timers::authenticated_sent(peer);
+    peer.note_handshake_sent();
+    // One that cannot be sent is like one that got lost: the initiator tries again.
+    let _ = send::send_handshake_message(peer, &message, HANDSHAKE_DS);
+}
+
+/// Adds the MACs to a message for a peer.
+fn stamp(peer: &Peer, message: &mut [u8]) {
+    let keys = MacKeys::new(peer.public_key());
+    peer.cookie
+        .lock()
+        .stamp(&keys, message, timer::coarse_boottime_ns());
+}
+
+/// Gives up the number of a handshake that another one takes the place of.
+fn release_id(device: &Device, exchange: &mut Exchange) {
+    if let Some(id) = exchange.id.take() {
+        device.indices.remove(id);
+    }
+}
+
+/// Makes the keypair of a completed handshake known, under the number that the handshake had. If
+/// that fails, the number is given up. Errors: `ENOMEM`, `EINVAL` if there are no keys.
+fn begin_session(peer: &RcuArc<Peer>, keys: Option<SessionKeys>, id: u32) -> Result {
+    let indices = &peer.device.indices;
+    let begun = keys
+        .ok_or(EINVAL)
+        .and_then(|keys| RcuArc::pin_init(Keypair::new(peer.clone(), keys, id), Gfp::Kernel))
+        .and_then(|keypair| {
+            let entry = RcuArc::new(IndexEntry::Session(keypair.clone()))?;
+            indices.replace(id, entry);
+            peer.prepare_routes();
+            peer.keypairs.install(keypair);
+            Ok(())
+        });
+    if begun.is_err() {
+        indices.remove(id);
+    }
+    begun
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Keypairs: the keys of a session, and a peer's previous, current and next one (whitepaper
+//! section 6.3).
+
+use core::mem::replace;
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+};
+
+use crate::{
+    crypto::DataKey,
+    messages::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME},
+    noise::SessionKeys,
+    peer::Peer,
+    rcu::{read_lock, Borrowed, Guard, RcuArc, RcuSlot},
+    replay::ReplayWindow,
+    sync::{new_spinlock_bh, SpinLockBh},
+    timer,
+};
+
+/// The two keys of one session with a peer.
+#[pin_data]
+pub(crate) struct Keypair {
+    /// The peer that the session is with.
+    pub(crate) peer: RcuArc<Peer>,
+    /// Encrypts what is sent.
+    pub(crate) sending: DataKey,
+    /// Decrypts what is received.
+    pub(crate) receiving: DataKey,
+    /// How many messages have been numbered for sending.
+    sent: Atomic<i64>,
+    /// Whether the keys may still be used, apart from their age.
+    sending_valid: Atomic<bool>,
+    receiving_valid: Atomic<bool>,
+    /// Which messages have been received.
+    #[pin]
+    pub(crate) replay: SpinLockBh<ReplayWindow>,
+    /// When the session began, on the clock of [`timer::coarse_boottime_ns`].
+    created_at: u64,
+    /// Our number of the session in the device's table.
+    pub(crate) local_id: u32,
+    /// The peer's index of the session.
+    pub(crate) remote_index: u32,
+    /// Whether we began the handshake, and thus the next one.
+    pub(crate) we_initiated: bool,
+}
+
+impl Keypair {
+    /// Makes the keypair that a handshake resulted in.
+    pub(crate) fn new(
+        peer: RcuArc<Peer>,
+        keys: SessionKeys,
+        local_id: u32,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            peer,
+            sending: DataKey::new(&keys.sending),
+            receiving: DataKey::new(&keys.receiving),
+            sent: Atomic::new(0),
+            sending_valid: Atomic::new(true),
+            receiving_valid: Atomic::new(true),
+            replay <- new_spinlock_bh!(ReplayWindow::new(), "Keypair::replay"),
+            created_at: timer::coarse_boottime_ns(),
+            local_id,
+            remote_index: keys.remote_index,
+            we_initiated: keys.we_initiated,
+        })
+    }
+
+    /// Returns whether the session began longer than `limit` nanoseconds ago.
+    pub(crate) fn older_than(&self, limit: u64) -> bool {
+        timer::coarse_boottime_ns().saturating_sub(self.created_at) >= limit
+    }
+
+    /// Returns whether nothing forbids sending yet. What does, does so for good.
+    pub(crate) fn may_send(&self) -> bool {
+        if !self.sending_valid.load(Relaxed) {
+            return false;
+        }
+        if self.older_than(REJECT_AFTER_TIME) || self.sent() >= REJECT_AFTER_MESSAGES {
+            self.sending_valid.store(false, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Returns whether nothing forbids receiving yet. What does, does so for good.
+    pub(crate) fn may_receive(&self) -> bool {
+        if !self.receiving_valid.load(Relaxed) {
+            return false;
+        }
+        if self.older_than(REJECT_AFTER_TIME) {
+            self.receiving_valid.store(false, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Forbids sending.
+    pub(crate) fn expire_sending(&self) {
+        self.sending_valid.store(false, Relaxed);
+    }
+
+    /// Returns whether sending has not been forbidden.
+    pub(crate) fn sending_is_valid(&self) -> bool {
+        self.sending_valid.load(Relaxed)
+    }
+
+    /// Returns how many messages have been numbered.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed) as u64
+    }
+
+    /// Numbers `count` messages: returns the counter of the first, `None` when the keypair's
+    /// numbers are used up.
+    pub(crate) fn reserve_counters(&self, count: usize) -> Option<u64> {
+        let first = self.sent.fetch_add(count as i64, Relaxed) as u64;
+        match first.checked_add(count as u64) {
+            Some(end) if end <= REJECT_AFTER_MESSAGES => Some(first),
+            _ => {
+                self.sending_valid.store(false, Relaxed);
+                None
+            }
+        }
+    }
+}
+
+/// A peer's keypairs.
+#[pin_data]
+pub(crate) struct Keypairs {
+    current: RcuSlot<Keypair>,
+    previous: RcuSlot<Keypair>,
+    next: RcuSlot<Keypair>,
+    /// Held while they change places.
+    #[pin]
+    rotating: SpinLockBh<()>,
+}
+
+impl Keypairs {
+    /// A peer without a session.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            current: RcuSlot::empty(),
+            previous: RcuSlot::empty(),
+            next: RcuSlot::empty(),
+            rotating <- new_spinlock_bh!((), "Keypairs::rotating"),
+        })
+    }
+
+    /// Returns the keypair that messages are sent with.
+    #[inline]
+    pub(crate) fn current<'g>(&'g self, guard: &'g Guard) -> Option<Borrowed<'g, Keypair>> {
+        self.current.get(guard)
+    }
+
+    /// Puts a new keypair in its place. Those that lose theirs are taken out of the index table.
+    ///
+    /// The initiator has proof that the responder has the keys and uses them at once; the
+    /// responder waits with the next keypair until a message shows that the initiator has them.
+    pub(crate) fn install(&self, new: RcuArc<Keypair>) {
+        let rotating = self.rotating.lock();
+        let retired = if new.we_initiated {
+            let current = self.current.swap(Some(new));
+            match self.next.swap(None) {
+                // The next one was never confirmed, but may be in use by the peer already.
+                Some(next) => [self.previous.swap(Some(next)), current],
+                None => [self.previous.swap(current), None],
+            }
+        } else {
+            [self.next.swap(Some(new)), self.previous.swap(None)]
+        };
+        drop(rotating);
+        retire(retired);
+    }
+
+    /// Notes that an authentic message came with `keypair`. Returns `true` if that was the first
+    /// one with the next keypair, which thereby becomes the current one.
+    #[inline]
+    pub(crate) fn confirm(&self, keypair: &RcuArc<Keypair>) -> bool {
+        let is_next = || {
+            let guard = read_lock();
+            let is_next = self.next.get(&guard).is_some_and(|next| next.is(keypair));
+            is_next
+        };
+        if !is_next() {
+            return false;
+        }
+        let rotating = self.rotating.lock();
+        // Somebody else may have been faster.
+        if !is_next() {
+            return false;
+        }
+        let confirmed = self.next.swap(None);
+        let current = self.current.swap(confirmed);
+        let retired = self.previous.swap(current);
+        drop(rotating);
+        retire([retired, None]);
+        true
+    }
+
+    /// Gives up all keypairs.
+    pub(crate) fn clear(&self) {
+        let rotating = self.rotating.lock();
+        let retired = [
+            self.previous.swap(None),
+            self.next.swap(None),
+            self.current.swap(None),
+        ];
+        drop(rotating);
+        retire(retired);
+    }
+
+    /// Has the current and the next keypair send no more, so that a new handshake is made first.
+    pub(crate) fn expire_sending(&self) {
+        let guard = read_lock();
+        for slot in [&self.next, &self.current] {
+            if let Some(keypair) = slot.get(&guard) {
+                keypair.expire_sending();
+            }
+        }
+    }
+}
+
+/// Makes keypairs unknown to the receiving side and lets go of them.
+fn retire<const N: usize>(mut keypairs: [Option<RcuArc<Keypair>>; N]) {
+    for keypair in &mut keypairs {
+        if let Some(keypair) = replace(keypair, None) {
+            keypair.peer.device.indices.remove(keypair.local_id);
+        }
+    }
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Peers: everything that is known about another party.
+
+use core::net::SocketAddr;
+use kernel::{
+    new_mutex, new_work,
+    prelude::*,
+    sync::atomic::{Atomic, Full, Relaxed},
+    sync::Mutex,
+    workqueue::{impl_has_work, Work, WorkItem},
+};
+
+use crate::{
+    batch::InOrder,
+    cookie::PeerCookie,
+    crypto::Secret,
+    device::Device,
+    endpoint::Endpoint,
+    gfp::Gfp,
+    handshake,
+    keypair::Keypairs,
+    lane::LaneOfPeer,
+    messages::{MAX_STAGED_PACKETS, REKEY_TIMEOUT},
+    net::{device::Trouble, route::RouteCache, skb::SkBuff, skb_list::SkbList},
+    noise::{Handshake, PublicKey},
+    rcu::{self, RcuArc, RcuSlot},
+    send::{self, Seal},
+    sync::{new_spinlock_bh, SpinLockBh},
+    timer,
+    timers::Timers,
+};
+
+/// The handshake with a peer, and our number of it in the device's table while it goes on.
+pub(crate) struct Exchange {
+    pub(crate) noise: Handshake,
+    pub(crate) id: Option<u32>,
+}
+
+/// Something to be done for a peer in process context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Send an initiation because there is a reason to.
+    BeginHandshake,
+    /// Send an initiation because the last one was not answered.
+    RetryHandshake,
+    /// Erase all keys.
+    EraseKeys,
+}
+
+/// A peer.
+#[pin_data]
+pub(crate) struct Peer {
+    pub(crate) device: RcuArc<Device>,
+    /// Tells peers apart in messages, and orders them by when they were added.
+    pub(crate) id: u64,
+    pub(crate) public_key: PublicKey,
+    /// Whether the peer has been removed from its device, and is only waiting to be forgotten.
+    removed: Atomic<bool>,
+    #[pin]
+    pub(crate) exchange: Mutex<Exchange>,
+    #[pin]
+    pub(crate) cookie: Mutex<PeerCookie>,
+    /// When a handshake message was last sent, zero if never.
+    last_sent_handshake: Atomic<i64>,
+    #[pin]
+    pub(crate) keypairs: Keypairs,
+    #[pin]
+    endpoint: SpinLockBh<Option<Endpoint>>,
+    /// Routes to the endpoint, from the first session on.
+    pub(crate) routes: RcuSlot<RouteCache>,
+    /// Packets that wait for a session.
+    #[pin]
+    staged: SpinLockBh<SkbList>,
+    /// Packets that are being encrypted.
+    #[pin]
+    pub(crate) outgoing: InOrder<Seal>,
+    /// Where the packets that are being decrypted wait.
+    pub(crate) lane: LaneOfPeer,
+    #[pin]
+    pub(crate) timers: Timers,
+    pub(crate) rx_bytes: Atomic<i64>,
+    pub(crate) tx_bytes: Atomic<i64>,
+    wants_initiation: Atomic<bool>,
+    wants_erasure: Atomic<bool>,
+    #[pin]
+    work: Work<Peer>,
+}
+
+impl_has_work! {
+    impl HasWork<Peer> for Peer { self.work }
+}
+
+impl Peer {
+    /// Makes a peer that its device does not know yet. Errors: `ENOMEM`.
+    pub(crate) fn new(
+        device: RcuArc<Device>,
+        id: u64,
+        public_key: &PublicKey,
+        preshared_key: &Secret<32>,
+    ) -> Result<RcuArc<Self>> {
+        let noise = Handshake::new(public_key, preshared_key);
+        RcuArc::pin_init(
+            try_pin_init!(Self {
+                device,
+                id,
+                public_key: *public_key,
+                removed: Atomic::new(false),
+                exchange <- new_mutex!(Exchange { noise, id: None }, "Peer::exchange"),
+                cookie <- new_mutex!(PeerCookie::new(), "Peer::cookie"),
+                last_sent_handshake: Atomic::new(0),
+                keypairs <- Keypairs::new(),
+                endpoint <- new_spinlock_bh!(None, "Peer::endpoint"),
+                routes: RcuSlot::empty(),
+                staged <- new_spinlock_bh!(SkbList::new(), "Peer::staged"),
+                outgoing <- InOrder::new(),
+                lane: LaneOfPeer::new(),
+                timers <- Timers::new(),
+                rx_bytes: Atomic::new(0),
+                tx_bytes: Atomic::new(0),
+                wants_initiation: Atomic::new(false),
+                wants_erasure: Atomic::new(false),
+                work <- new_work!("Peer::work"),
+            }),
+            Gfp::Kernel,
+        )
+    }
+
+    /// The key that the peer is known by.
+    pub(crate) fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// The preshared key, zeros if there is none. Context: process context.
+    pub(crate) fn preshared_key(&self) -> Secret<32> {
+        self.exchange.lock().noise.preshared_key().duplicate()
+    }
+
+    /// Sets the preshared key, zeros for none. Context: process context.
+    pub(crate) fn set_preshared_key(&self, key: &Secret<32>) {
+        self.exchange.lock().noise.set_preshared_key(key);
+    }
+
+    /// Where the peer's packets go.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        *self.endpoint.lock()
+    }
+
+    /// Where the peer is, as far as is known.
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
+        self.endpoint().map(|endpoint| endpoint.remote())
+    }
+
+    /// Notes where the peer is. Context: any but hard interrupts.
+    #[inline]
+    pub(crate) fn set_endpoint(&self, endpoint: Endpoint) {
+        let mut current = self.endpoint.lock();
+        if *current != Some(endpoint) {
+            *current = Some(endpoint);
+            self.forget_routes();
+        }
+    }
+
+    /// Replaces the endpoint, unless it has changed from what it was.
+    pub(crate) fn replace_endpoint_if(&self, was: &Endpoint, endpoint: Endpoint) {
+        let mut current = self.endpoint.lock();
+        if current.as_ref() == Some(was) {
+            *current = Some(endpoint);
+        }
+    }
+
+    /// Forgets which of this host's addresses the peer sent to, so that routing chooses again.
+    pub(crate) fn forget_source(&self) {
+        let mut current = self.endpoint.lock();
+        if let Some(endpoint) = &mut *current {
+            endpoint.forget_source();
+        }
+        self.forget_routes();
+    }
+
+    fn forget_routes(&self) {
+        let guard = rcu::read_lock();
+        if let Some(routes) = self.routes.get(&guard) {
+            routes.reset();
+        }
+    }
+
+    /// Gives the peer a route cache if it has none. Without one, sending is only slower.
+    ///
+    /// Context: process context.
+    pub(crate) fn prepare_routes(&self) {
+        if self.routes.is_empty() {
+            if let Ok(cache) = RouteCache::new(Gfp::Kernel) {
+                if let Ok(cache) = RcuArc::new(cache) {
+                    self.routes.swap(Some(cache));
+                }
+            }
+        }
+    }
+
+    /// The interval of persistent keepalives in seconds, zero for none.
+    pub(crate) fn persistent_keepalive(&self) -> u16 {
+        self.timers.persistent_keepalive_interval.load(Relaxed) as u16
+    }
+
+    /// Bytes received from the peer in authentic messages.
+    pub(crate) fn rx_bytes(&self) -> u64 {
+        self.rx_bytes.load(Relaxed) as u64
+    }
+
+    /// Bytes sent to the peer.
+    pub(crate) fn tx_bytes(&self) -> u64 {
+        self.tx_bytes.load(Relaxed) as u64
+    }
+
+    /// When the last handshake was completed: wall-clock seconds and nanoseconds, zeros if never.
+    pub(crate) fn last_handshake(&self) -> (i64, u32) {
+        self.timers.last_handshake()
+    }
+
+    /// Returns whether timers make sense.
+    #[inline]
+    pub(crate) fn may_set_timers(&self) -> bool {
+        self.device.netdev.is_running() && !self.is_removed()
+    }
+
+    /// Returns whether the peer was removed.
+    #[inline]
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Relaxed)
+    }
+
+    /// Begins the removal: the peer starts nothing new after a grace period.
+    pub(crate) fn mark_removed(&self) {
+        self.removed.store(true, Relaxed);
+    }
+
+    /// Returns whether a handshake message may be sent again.
+    pub(crate) fn may_send_handshake(&self) -> bool {
+        let last = self.last_sent_handshake.load(Relaxed) as u64;
+        last == 0 || timer::coarse_boottime_ns().saturating_sub(last) >= REKEY_TIMEOUT
+    }
+
+    /// Notes that a handshake message is being sent.
+    pub(crate) fn note_handshake_sent(&self) {
+        let now = timer::coarse_boottime_ns();
+        self.last_sent_handshake.store(now as i64, Relaxed);
+    }
+
+    /// Allows a handshake message at once.
+    pub(crate) fn forget_handshake_sent(&self) {
+        self.last_sent_handshake.store(0, Relaxed);
+    }
+
+    /// Adds packets to those that wait for a session, dropping the oldest if they are too many.
+    pub(crate) fn stage(&self, packets: &mut SkbList) {
+        let mut dropped = SkbList::new();
+        let mut staged = self.staged.lock();
+        while staged.len() > MAX_STAGED_PACKETS {
+            if let Some(oldest) = staged.pop_front() {
+                dropped.push_back(oldest);
+            }
+        }
+        staged.append(packets);
+        drop(staged);
+        self.count_dropped(&dropped);
+    }
+
+    /// Puts packets back in front of those that wait.
+    pub(crate) fn unstage(&self, mut packets: SkbList) {
+        let mut staged = self.staged.lock();
+        packets.append(&mut staged);
+        *staged = packets;
+    }
+
+    /// Takes all packets that wait for a session.
+    pub(crate) fn take_staged(&self) -> SkbList {
+        core::mem::replace(&mut *self.staged.lock(), SkbList::new())
+    }
+
+    /// Returns whether packets wait for a session.
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staged.lock().is_empty()
+    }
+
+    /// Drops all packets that wait for a session.
+    pub(crate) fn drop_staged(&self) {
+        let dropped = self.take_staged();
+        self.count_dropped(&dropped);
+    }
+
+    fn count_dropped(&self, dropped: &SkbList) {
+        if !dropped.is_empty() {
+            self.device
+                .netdev
+                .count_trouble(Trouble::SendingDropped, dropped.len());
+        }
+    }
+
+    /// Ends the handshake under way, if any.
+    pub(crate) fn clear_handshake(&self) {
+        let mut exchange = self.exchange.lock();
+        exchange.noise.clear();
+        if let Some(id) = exchange.id.take() {
+            self.device.indices.remove(id);
+        }
+    }
+
+    /// Finishes the removal, a grace period after [`Self::mark_removed`]. Context: process context.
+    pub(crate) fn finish_removal(&self) {
+        self.timers.stop();
+        self.clear_handshake();
+        self.keypairs.clear();
+        self.drop_staged();
+        // The sockets may be gone already.
+        self.routes.swap(None);
+    }
+
+    /// The device goes down: everything about the peer that is not configuration is forgotten.
+    pub(crate) fn stop(&self) {
+        self.drop_staged();
+        self.timers.stop();
+        self.clear_handshake();
+        self.keypairs.clear();
+        self.forget_handshake_sent();
+    }
+}
+
+/// What needs a counted reference to the peer.
+pub(crate) trait PeerRef {
+    /// Has something done soon in process context, unless there is no point in it.
+    fn request(&self, action: Action);
+
+    /// Sends what waits for a session, or begins a handshake if there is none.
+    fn send_staged_packets(&self);
+
+    /// Sends a keepalive, or the packets that wait instead.
+    fn send_keepalive(&self);
+
+    /// Sets the interval of persistent keepalives in seconds, zero for none. If they are turned on
+    /// and the device is up, one is sent at once.
+    fn set_persistent_keepalive(&self, seconds: u16);
+}
+
+impl PeerRef for RcuArc<Peer> {
+    fn request(&self, action: Action) {
+        match action {
+            Action::EraseKeys => self.wants_erasure.store(true, Relaxed),
+            Action::BeginHandshake | Action::RetryHandshake => {
+                if action == Action::BeginHandshake {
+                    self.timers.attempts.store(0, Relaxed);
+                }
+                if !self.may_send_handshake() {
+                    return;
+                }
+                self.wants_initiation.store(true, Relaxed);
+            }
+        }
+        if !self.is_removed() {
+            // It may be queued already, and will then see the new wish.
+            let _ = self.device.engine.handshake.enqueue(self.clone());
+        }
+    }
+
+    fn send_staged_packets(&self) {
+        send::send_staged(self);
+    }
+
+    fn send_keepalive(&self) {
+        if !self.has_staged() {
+            // A message without a packet; like one it waits for a session if there is none.
+            if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
+                let mut packets = SkbList::new();
+                packets.push_back(empty);
+                self.stage(&mut packets);
+            }
+        }
+        send::send_staged(self);
+    }
+
+    fn set_persistent_keepalive(&self, seconds: u16) {
+        let interval = &self.timers.persistent_keepalive_interval;
+        let before = interval.xchg(i32::from(seconds), Full);
+        if before == 0 && seconds != 0 && self.device.netdev.is_running() {
+            self.send_keepalive();
+        }
+    }
+}
+
+impl WorkItem for Peer {
+    type Pointer = RcuArc<Self>;
+
+    fn run(this: RcuArc<Self>) {
+        if this.wants_erasure.xchg(false, Full) {
+            this.clear_handshake();
+            this.keypairs.clear();
+        }
+        if this.wants_initiation.xchg(false, Full) && !this.is_removed() {
+            handshake::send_initiation(&this);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receiving: from a datagram to a packet that comes out of the device.
+
+use kernel::{prelude::*, sync::atomic::Relaxed};
+
+use crate::{
+    batch::{Batch, Direction},
+    crypto::DataKey,
+    device::Device,
+    endpoint::Endpoint,
+    handshake,
+    keypair::Keypair,
+    messages::{
+        DataHeader, Kind, DATA_HEADER_LEN, DATA_MIN_LEN, KEEPALIVE_TIMEOUT, MAX_QUEUED_PACKETS,
+        REJECT_AFTER_TIME, REKEY_TIMEOUT, TAG_LEN,
+    },
+    net::{
+        device::Trouble,
+        napi::Receiver,
+        skb::{Control, Protocol, SkBuff},
+        skb_list::SkbList,
+    },
+    peer::{Action, Peer, PeerRef},
+    rcu::{read_lock, Borrowed, Guard, RcuArc},
+    timers,
+};
+
+/// How many datagrams make a full batch.
+const BATCH_DATAGRAMS: usize = 64;
+
+/// Takes a datagram from a socket of the device, or several in one (GRO).
+///
+/// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
+pub(crate) fn datagram(device: Borrowed<'_, Device>, mut skb: SkBuff) {
+    let guard = read_lock();
+    let len = skb.len();
+    let part = match skb.gso_size() {
+        0 => len,
+        size => size.min(len),
+    };
+    let Some(first) = start_of(&skb, 0, part) else {
+        return;
+    };
+    if is_uniform(&skb, first, part) {
+        skb.set_control(range(0, len, part));
+        dispatch(device, skb, first, &guard);
+        return;
+    }
+    // Different messages that happen to be of the same length: each goes its own way.
+    let mut offset = 0;
+    while offset < len {
+        let this = part.min(len - offset);
+        if let Some(start) = start_of(&skb, offset, this) {
+            if let Some(mut skb) = skb.share() {
+                skb.set_control(range(offset, this, this));
+                dispatch(device, skb, start, &guard);
+            }
+        }
+        offset += this;
+    }
+}
+
+/// Notes which part of a buffer messages of length `part` are in. Datagrams are not that long.
+fn range(offset: usize, len: usize, part: usize) -> Control {
+    Control {
+        offset: offset as u32,
+        length: len as u32,
+        part: part as u32,
+        ..Control::default()
+    }
+}
+
+/// What a message is, and the index that it is for if it is data.
+type Start = (Kind, u32);
+
+/// Reads the start of a message.
+fn start_of(skb: &SkBuff, offset: usize, len: usize) -> Option<Start> {
+    if len < DATA_MIN_LEN {
+        return None;
+    }
+    let mut start = [0u8; 8];
+    match skb.linear().get(offset..offset + start.len()) {
+        Some(bytes) => start.copy_from_slice(bytes),
+        None => skb.copy_bits(offset, &mut start).ok()?,
+    }
+    let [a, b, c, d, index @ ..] = start;
+    Some((Kind::of([a, b, c, d], len)?, u32::from_le_bytes(index)))
+}
+
+/// Returns whether all messages in the buffer are data for the same index.
+fn is_uniform(skb: &SkBuff, first: Start, part: usize) -> bool {
+    let len = skb.len();
+    if len == part {
+        return true;
+    }
+    if first.0 != Kind::Data {
+        return false;
+    }
+    let mut offset = part;
+    while offset < len {
+        let this = part.min(len - offset);
+        if start_of(skb, offset, this) != Some(first) {
+            return false;
+        }
+        offset += this;
+    }
+    true
+}
+
+/// Hands messages to whoever handles their kind.
+fn dispatch(device: Borrowed<'_, Device>, skb: SkBuff, (kind, index): Start, guard: &Guard) {
+    match kind {
+        Kind::Data => data(device, skb, index, guard),
+        Kind::Initiation | Kind::Response | Kind::CookieReply => handshake::queue(device, skb),
+    }
+}
+
+/// Puts data messages into the lane of their peer.
+fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
+    let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
+        return;
+    };
+    let (Some(keypair), Some(endpoint)) = (keypair.upgrade(), Endpoint::of_sender(&skb)) else {
+        return;
+    };
+    let peer = &keypair.peer;
+    if peer.is_removed() {
+        return;
+    }
+    let here = kernel::cpu::CpuId::current().as_u32();
+    let index = peer.lane.enter(here, 1);
+    let Some(lane) = device.lanes.get(index) else {
+        peer.lane.leave(1);
+        return;
+    };
+    let mut skb = Some(skb);
+    let extended = lane.incoming.extend_last(&keypair, |sealed| {
+        if sealed.endpoint == endpoint && sealed.datagrams.len() < BATCH_DATAGRAMS {
+            if let Some(skb) = skb.take() {
+                sealed.datagrams.push_back(skb);
+            }
+        }
+        skb.is_none()
+    });
+    if let (false, Some(skb)) = (extended, skb) {
+        let mut datagrams = SkbList::new();
+        datagrams.push_back(skb);
+        let sealed = Sealed {
+            datagrams,
+            endpoint,
+        };
+        let queued = Batch::new(keypair.clone(), sealed)
+            .is_ok_and(|batch| lane.incoming.push(batch, MAX_QUEUED_PACKETS, false));
+        if !queued {
+            peer.lane.leave(1);
+            return;
+        }
+    }
+    device.lanes.schedule(index);
+}
+
+/// Datagrams of one session from one sender.
+pub(crate) struct Sealed {
+    datagrams: SkbList,
+    endpoint: Endpoint,
+}
+
+/// What was in them: packets that are authentic, with their counters in their control.
+pub(crate) struct Opened {
+    packets: SkbList,
+    endpoint: Endpoint,
+    datagrams: u32,
+}
+
+/// Decryption.
+pub(crate) struct Open;
+
+impl Direction for Open {
+    type Input = Sealed;
+    type Output = Opened;
+
+    fn process(keypair: &RcuArc<Keypair>, sealed: Sealed) -> Opened {
+        let Sealed {
+            mut datagrams,
+            endpoint,
+        } = sealed;
+        let mut opened = Opened {
+            packets: SkbList::new(),
+            endpoint,
+            datagrams: datagrams.len() as u32,
+        };
+        while let Some(datagram) = datagrams.pop_front() {
+            if open_datagram(keypair, &datagram, &mut opened.packets) {
+                datagram.consume();
+            }
+        }
+        opened
+    }
+
+    fn finished(keypair: &RcuArc<Keypair>) {
+        let peer = &keypair.peer;
+        peer.device.lanes.schedule(peer.lane.current());
+    }
+}
+
+/// Decrypts all messages of a datagram. Returns whether all of them were authentic.
+fn open_datagram(keypair: &Keypair, datagram: &SkBuff, packets: &mut SkbList) -> bool {
+    let Control {
+        offset,
+        length,
+        part,
+        ..
+    } = datagram.control();
+    let (mut offset, part) = (offset as usize, part as usize);
+    let end = offset.saturating_add(length as usize);
+    let ds = datagram.ds_field();
+    let mut all = true;
+    while offset < end {
+        let len = part.min(end - offset);
+        match open(keypair, datagram, offset, len, ds) {
+            Ok(packet) => packets.push_back(packet),
+            Err(_) => all = false,
+        }
+        offset = offset.saturating_add(len.max(1));
+    }
+    all
+}
+
+/// Decrypts one data message (whitepaper section 5.4.6) into a buffer of its own.
+///
+/// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
+fn open(
+    keypair: &Keypair,
+    datagram: &SkBuff,
+    offset: usize,
+    len: usize,
+    ds: u8,
+) -> Result<SkBuff> {
+    let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
+    let text_at = offset + DATA_HEADER_LEN;
+    let mut header = [0u8; DATA_HEADER_LEN];
+    datagram.copy_bits(offset, &mut header)?;
+    let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
+    let mut tag = [0u8; TAG_LEN];
+    datagram.copy_bits(text_at + text_len, &mut tag)?;
+
+    let key = &keypair.receiving;
+    let netdev = &keypair.peer.device.netdev;
+    let mut packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
+        let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
+        datagram.copy_bits(text_at, text)?;
+        let authentic = match datagram.linear().get(text_at..text_at + text_len) {
+            _ if datagram.has_foreign_pages() => key.open_alone(counter, buffer, &tag),
+            Some(source) => key.open_in_place(counter, source, buffer, &tag),
+            None => key.open_in_place_pieces(counter, buffer, &tag, |each| {
+                datagram.for_each_piece(text_at, text_len, each)
+            }),
+        };
+        if authentic {
+            Ok(())
+        } else {
+            Err(EBADMSG)
+        }
+    })?;
+    packet.set_control(Control {
+        number: counter,
+        length: text_len as u32,
+        ds,
+        ..Control::default()
+    });
+    Ok(packet)
+}
+
+/// Drops packets instead of delivering them.
+pub(crate) fn discard(keypair: &RcuArc<Keypair>, opened: Opened) {
+    keypair.peer.lane.leave(opened.datagrams);
+}
+
+/// Delivers packets to the stack and returns how many there were.
+///
+/// Context: softirq.
+pub(crate) fn deliver(
+    keypair: &RcuArc<Keypair>,
+    opened: Opened,
+    receiver: &mut Receiver<'_>,
+) -> usize {
+    let peer = &keypair.peer;
+    let count = opened.packets.len().max(opened.datagrams as usize);
+    let mut packets = without_replays(keypair, opened.packets);
+    if !packets.is_empty() {
+        authenticated(keypair, &opened.endpoint);
+        let guard = read_lock();
+        let mut bytes = 0usize;
+        let mut has_data = false;
+        while let Some(packet) = packets.pop_front() {
+            has_data |= packet.len() != 0;
+            bytes = bytes.saturating_add(accept(peer, packet, &guard, receiver));
+        }
+        if has_data {
+            timers::data_received(peer);
+        }
+        let _ = peer.rx_bytes.fetch_add(bytes as i64, Relaxed);
+    }
+    peer.lane.leave(opened.datagrams);
+    count
+}
+
+/// Keeps the packets whose counters are new.
+fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
+    let mut kept = SkbList::new();
+    let mut replay = keypair.replay.lock();
+    while let Some(packet) = packets.pop_front() {
+        if replay.accept(packet.control().number) {
+            kept.push_back(packet);
+        }
+    }
+    kept
+}
+
+/// Draws the conclusions from authentic messages having come from somewhere.
+fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
+    let peer = &keypair.peer;
+    peer.set_endpoint(*from);
+    if peer.keypairs.confirm(keypair) {
+        timers::handshake_completed(peer);
+        peer.send_staged_packets();
+    }
+    keep_session_fresh(peer);
+    timers::authenticated_received(peer);
+    timers::authenticated_traversed(peer);
+}
+
+/// Begins a handshake while there is still time, if only receiving shows that the session is used.
+fn keep_session_fresh(peer: &RcuArc<Peer>) {
+    const LAST_MINUTE: u64 = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
+
+    if peer.timers.sent_last_minute_handshake.load(Relaxed) {
+        return;
+    }
+    let guard = read_lock();
+    let due = peer.keypairs.current(&guard).is_some_and(|keypair| {
+        keypair.sending_is_valid() && keypair.we_initiated && keypair.older_than(LAST_MINUTE)
+    });
+    drop(guard);
+    if due {
+        peer.timers.sent_last_minute_handshake.store(true, Relaxed);
+        peer.request(Action::BeginHandshake);
+    }
+}
+
+/// Checks an authentic packet and hands it to the stack. Returns how many bytes are to be counted.
+fn accept(
+    peer: &RcuArc<Peer>,
+    mut packet: SkBuff,
+    guard: &Guard,
+    receiver: &mut Receiver<'_>,
+) -> usize {
+    let device = &peer.device;
+    let netdev = &device.netdev;
+    let Control { ds, length, .. } = packet.control();
+    let message_len = length as usize + DATA_MIN_LEN;
+    if length == 0 {
+        // A keepalive.
+        netdev.count_received(message_len);
+        packet.consume();
+        return message_len;
+    }
+    match inspect(&packet) {
+        Ok(inner) if inner.len <= packet.len() => {
+            packet.set_received(netdev, inner.protocol);
+            packet.apply_outer_ecn(ds, inner.ds);
+            if packet.trim(inner.len).is_err() {
+                return 0;
+            }
+            let source = device.peer_of_source(packet.network_header(), inner.protocol, guard);
+            if !source.is_some_and(|owner| owner.is(peer)) {
+                netdev.count_trouble(Trouble::ReceivedFrame, 1);
+                return 0;
+            }
+            packet.set_control(Control::default());
+            receiver.gro_receive(packet);
+            netdev.count_received(message_len);
+            message_len
+        }
+        Ok(_) => {
+            netdev.count_trouble(Trouble::ReceivedLength, 1);
+            0
+        }
+        Err(trouble) => {
+            netdev.count_trouble(trouble, 1);
+            0
+        }
+    }
+}
+
+/// What an inner packet says about itself.
+struct Inner {
+    protocol: Protocol,
+    len: usize,
+    ds: u8,
+}
+
+/// Reads the start of an inner packet's IP header.
+fn inspect(packet: &SkBuff) -> core::result::Result<Inner, Trouble> {
+    const IPV4_HEADER: usize = 20;
+    const IPV6_HEADER: usize = 40;
+
+    let header = packet.linear();
+    let v4: &[u8; IPV4_HEADER] = header.first_chunk().ok_or(Trouble::ReceivedFrame)?;
+    match v4[0] >> 4 {
+        4 => {
+            let len = usize::from(u16::from_be_bytes([v4[2], v4[3]]));
+            if len < IPV4_HEADER {
+                return Err(Trouble::ReceivedLength);
+            }
+            Ok(Inner {
+                protocol: Protocol::Ipv4,
+                len,
+                ds: v4[1],
+            })
+        }
+        6 => {
+            let v6: &[u8; IPV6_HEADER] = header.first_chunk().ok_or(Trouble::ReceivedFrame)?;
+            let len = usize::from(u16::from_be_bytes([v6[4], v6[5]])) + IPV6_HEADER;
+            Ok(Inner {
+                protocol: Protocol::Ipv6,
+                len,
+                ds: v6[0] << 4 | v6[1] >> 4,
+            })
+        }
+        _ => Err(Trouble::ReceivedFrame),
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device's UDP sockets, and sending to an endpoint through them.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, atomic::Relaxed},
+};
+
+use crate::{
+    cpu::SoftirqsDisabled,
+    device::Device,
+    endpoint::Endpoint,
+    net::{
+        device::NetDevice,
+        namespace::Net,
+        route::{Route, RouteCache},
+        skb::SkBuff,
+        skb_list::SkbList,
+        udp::{ipv6_available, Family, Flow4, Flow6, UdpTunnel},
+    },
+    peer::Peer,
+    rcu::{read_lock, Guard, RcuArc},
+};
+
+/// How often another port is tried when the one chosen for IPv4 is taken for IPv6.
+const PORT_ATTEMPTS: u32 = 100;
+
+/// A device's sockets, bound to the same port.
+pub(crate) struct Sockets {
+    v4: UdpTunnel<Device>,
+    v6: Option<UdpTunnel<Device>>,
+}
+
+impl Sockets {
+    /// Opens the sockets of a device in a namespace. Port zero has one chosen.
+    ///
+    /// Context: process context. Errors: `EADDRINUSE`, `ENOMEM`, …
+    pub(crate) fn open(device: &RcuArc<Device>, net: &ARef<Net>, port: u16) -> Result<Self> {
+        let mut attempt = 0;
+        loop {
+            let v4 = UdpTunnel::open(net, Family::V4, port, device.clone())?;
+            if !ipv6_available() {
+                return Ok(Self { v4, v6: None });
+            }
+            match UdpTunnel::open(net, Family::V6, v4.port(), device.clone()) {
+                Ok(v6) => return Ok(Self { v4, v6: Some(v6) }),
+                Err(e) => {
+                    v4.close();
+                    attempt += 1;
+                    if e != EADDRINUSE || port != 0 || attempt > PORT_ATTEMPTS {
+                        return Err(e);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The port that both are bound to.
+    pub(crate) fn port(&self) -> u16 {
+        self.v4.port()
+    }
+
+    /// Closes both. Context: process context.
+    pub(crate) fn close(&self) {
+        self.v4.close();
+        if let Some(v6) = &self.v6 {
+            v6.close();
+        }
+    }
+
+    /// Sends datagrams to an endpoint.
+    ///
+    /// Returns how many bytes the IP layer was given, and the endpoint without its source if that
+    /// could no longer be used.
+    fn send(
+        &self,
+        context: &Sending<'_>,
+        endpoint: Endpoint,
+        packets: SkbList,
+        guard: &Guard,
+    ) -> (Result<usize>, Option<Endpoint>) {
+        match endpoint {
+            Endpoint::V4 { .. } => self.send_v4(context, endpoint, packets, guard),
+            Endpoint::V6 { .. } => self.send_v6(context, endpoint, packets, guard),
+        }
+    }
+
+    fn send_v4(
+        &self,
+        context: &Sending<'_>,
+        endpoint: Endpoint,
+        mut packets: SkbList,
+        guard: &Guard,
+    ) -> (Result<usize>, Option<Endpoint>) {
+        let Endpoint::V4 {
+            remote,
+            source,
+            interface,
+        } = endpoint
+        else {
+            return (Err(EAFNOSUPPORT), None);
+        };
+        let mut flow = Flow4 {
+            source: source.octets(),
+            destination: remote.ip().octets(),
+            port: remote.port(),
+            mark: context.mark,
+        };
+        let mut changed = None;
+        let cached = context.cache.and_then(RouteCache::get_v4);
+        let route = match cached {
+            Some((route, source)) => {
+                flow.source = source;
+                route
+            }
+            None => {
+                let mut forget = |flow: &mut Flow4| {
+                    flow.source = Ipv4Addr::UNSPECIFIED.octets();
+                    let mut endpoint = endpoint;
+                    endpoint.forget_source();
+                    changed = Some(endpoint);
+                };
+                let mut interface = interface;
+                if !source.is_unspecified() && !self.v4.is_local_v4(flow.source, guard) {
+                    forget(&mut flow);
+                    interface = 0;
+                }
+                let mut found = self.v4.route_v4(&mut flow, guard);
+                let unusable = match &found {
+                    Ok(route) => interface != 0 && route.interface() != interface,
+                    Err(e) => interface != 0 && *e == EINVAL,
+                };
+                if unusable {
+                    forget(&mut flow);
+                    found = self.v4.route_v4(&mut flow, guard);
+                }
+                match found {
+                    Ok(route) => {
+                        if let Some(cache) = context.cache {
+                            if changed.is_some() {
+                                cache.reset();
+                            }
+                            cache.set_v4(&route, flow.source);
+                        }
+                        route
+                    }
+                    Err(e) => return (Err(e), changed),
+                }
+            }
+        };
+        let sent = send_all(&mut packets, route, |skb, route, ds| {
+            self.v4
+                .send_v4(context.netdev, skb, route, &flow, ds, guard)
+        });
+        (sent, changed)
+    }
+
+    fn send_v6(
+        &self,
+        context: &Sending<'_>,
+        endpoint: Endpoint,
+        mut packets: SkbList,
+        guard: &Guard,
+    ) -> (Result<usize>, Option<Endpoint>) {
+        let (Endpoint::V6 { remote, source }, Some(v6)) = (endpoint, &self.v6) else {
+            return (Err(EAFNOSUPPORT), None);
+        };
+        let mut flow = Flow6 {
+            source: source.octets(),
+            destination: remote.ip().octets(),
+            port: remote.port(),
+            scope: remote.scope_id(),
+            mark: context.mark,
+        };
+        let mut changed = None;
+        let cached = context.cache.and_then(RouteCache::get_v6);
+        let route = match cached {
+            Some((route, source)) => {
+                flow.source = source;
+                route
+            }
+            None => {
+                if !source.is_unspecified() && !v6.is_local_v6(flow.source, guard) {
+                    flow.source = Ipv6Addr::UNSPECIFIED.octets();
+                    let mut endpoint = endpoint;
+                    endpoint.forget_source();
+                    changed = Some(endpoint);
+                }
+                match v6.route_v6(&mut flow, guard) {
+                    Ok(route) => {
+                        if let Some(cache) = context.cache {
+                            if changed.is_some() {
+                                cache.reset();
+                            }
+                            cache.set_v6(&route, flow.source);
+                        }
+                        route
+                    }
+                    Err(e) => return (Err(e), changed),
+                }
+            }
+        };
+        let sent = send_all(&mut packets, route, |skb, route, ds| {
+            v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
+        });
+        (sent, changed)
+    }
+}
+
+/// What is the same for all datagrams that are sent together.
+struct Sending<'a> {
+    netdev: &'a NetDevice,
+    mark: u32,
+    cache: Option<&'a RouteCache>,
+}
+
+/// Sends the packets of a list by one route; the DS field of each is in its control.
+fn send_all(
+    packets: &mut SkbList,
+    route: Route,
+    mut send: impl FnMut(SkBuff, Route, u8) -> Result,
+) -> Result<usize> {
+    let mut bytes = 0usize;
+    let mut last = Some(route);
+    while let Some(skb) = packets.pop_front() {
+        let route = if packets.is_empty() {
+            last.take()
+        } else {
+            last.as_ref().map(Route::share)
+        };
+        let Some(route) = route else { break };
+        let (len, ds) = (skb.len(), skb.control().ds);
+        send(skb, route, ds)?;
+        bytes = bytes.saturating_add(len);
+    }
+    Ok(bytes)
+}
+
+/// Sends datagrams to a peer's endpoint and counts their bytes.
+///
+/// Context: any but hard interrupts. Errors: `EDESTADDRREQ` when no endpoint is known, `ENONET`
+/// when the device is down or its namespace gone, those of routing.
+pub(crate) fn send_to_peer(peer: &Peer, packets: SkbList) -> Result {
+    // Outer routing and the IP layer expect to be called like this.
+    let _softirqs = SoftirqsDisabled::new();
+    let guard = read_lock();
+    let device = &peer.device;
+    let endpoint = peer.endpoint().ok_or(EDESTADDRREQ)?;
+    let sockets = device.sockets.get(&guard).ok_or(ENONET)?;
+    let cache = peer.routes.get(&guard);
+    let context = Sending {
+        netdev: &device.netdev,
+        mark: device.fwmark(),
+        cache: cache.as_deref(),
+    };
+    let (sent, changed) = sockets.send(&context, endpoint, packets, &guard);
+    if let Some(changed) = changed {
+        peer.replace_endpoint_if(&endpoint, changed);
+    }
+    let _ = peer.tx_bytes.fetch_add(sent? as i64, Relaxed);
+    Ok(())
+}
+
+/// Sends one message to whoever sent a datagram, by the way that it came.
+///
+/// Context: process context. Errors: as [`send_to_peer`].
+pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff) -> Result {
+    let _softirqs = SoftirqsDisabled::new();
+    let guard = read_lock();
+    let sockets = device.sockets.get(&guard).ok_or(ENONET)?;
+    let context = Sending {
+        netdev: &device.netdev,
+        mark: device.fwmark(),
+        cache: None,
+    };
+    let mut packets = SkbList::new();
+    packets.push_back(skb);
+    let (sent, _) = sockets.send(&context, to, packets, &guard);
+    sent.map(|_| ())
+}
