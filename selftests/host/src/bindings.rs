@@ -88,6 +88,10 @@ pub(crate) unsafe fn get_random_u32() -> u32 {
     u32::from_ne_bytes(bytes)
 }
 
+pub(crate) unsafe fn rng_is_initialized() -> bool {
+    true
+}
+
 pub(crate) unsafe fn wait_for_random_bytes() -> c_int {
     0
 }

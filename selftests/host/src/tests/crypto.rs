@@ -4,8 +4,8 @@
 
 use super::{hex, Numbers};
 use crate::crypto::{
-    aead_open, aead_seal, ct_eq, random_bytes, random_u32, wait_for_random, x25519, x25519_clamp,
-    x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
+    aead_open, aead_seal, ct_eq, random_bytes, random_is_ready, random_u32, wait_for_random,
+    x25519, x25519_clamp, x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
 };
 use blake2::{digest::consts::U16, digest::consts::U32, Blake2s256, Blake2sMac, Digest};
 use chacha20poly1305::{aead::Aead, aead::Payload, ChaCha20Poly1305, KeyInit};
@@ -67,7 +67,7 @@ fn constant_time_equality_is_equality() {
 
 #[test]
 fn random_numbers_differ() {
-    assert!(wait_for_random());
+    assert!(random_is_ready() && wait_for_random());
     let mut first = [0; 32];
     let mut second = [0; 32];
     random_bytes(&mut first);
@@ -326,9 +326,12 @@ fn data_key_opens_what_another_implementation_sealed() {
             .collect();
         cuts.extend([0, length]);
         cuts.sort_unstable();
-        let pieces = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]);
         let mut buffer = copy_of(&text);
-        assert!(key.open_in_place_sliced(counter, pieces, &mut buffer, &tag));
+        assert!(
+            key.open_in_place_pieces(counter, &mut buffer, &tag, |each| {
+                cuts.windows(2).for_each(|cut| each(&text[cut[0]..cut[1]]));
+            })
+        );
         assert_eq!(buffer[64..], plain);
     }
 }
@@ -380,10 +383,13 @@ fn data_key_refuses_lengths_that_do_not_fit() {
         let mut buffer = copy_of(&text);
         assert!(!key.open_in_place(counter, source, &mut buffer, &tag));
     }
-    let mut buffer = copy_of(&text);
-    assert!(!key.open_in_place_sliced(counter, std::iter::empty(), &mut buffer, &tag));
-    // More pieces than fit, each of which would.
-    let pieces = [&text[..], &text[..]].into_iter();
-    let mut buffer = copy_of(&text);
-    assert!(!key.open_in_place_sliced(counter, pieces, &mut buffer, &tag));
+    // No pieces at all, and more than fit, each of which would.
+    for count in [0, 2, 3] {
+        let mut buffer = copy_of(&text);
+        assert!(
+            !key.open_in_place_pieces(counter, &mut buffer, &tag, |each| {
+                (0..count).for_each(|_| each(&text));
+            })
+        );
+    }
 }

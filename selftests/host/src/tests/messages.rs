@@ -169,7 +169,24 @@ fn padding_is_to_sixteen_but_not_past_the_mtu() {
 }
 
 #[test]
-fn the_counter_limit_leaves_room_for_the_window() {
+fn constants_in_seconds_and_pieces() {
+    const SECOND: u64 = 1_000_000_000;
+    assert_eq!(REKEY_AFTER_MESSAGES, 1_152_921_504_606_846_976);
     assert_eq!(REJECT_AFTER_MESSAGES, u64::MAX - 8128 - 1);
+    assert_eq!(REKEY_AFTER_TIME, 120 * SECOND);
+    assert_eq!(REJECT_AFTER_TIME, 180 * SECOND);
+    assert_eq!(REKEY_ATTEMPT_TIME, 90 * SECOND);
     assert_eq!(MAX_HANDSHAKE_ATTEMPTS, 18);
+    assert_eq!(REKEY_TIMEOUT, 5 * SECOND);
+    assert_eq!(REKEY_TIMEOUT_JITTER_MAX, 333_333_333);
+    assert_eq!(KEEPALIVE_TIMEOUT, 10 * SECOND);
+    assert_eq!(ERASE_KEYS_AFTER, 540 * SECOND);
+    assert_eq!(COOKIE_SECRET_LIFETIME, 120 * SECOND);
+    assert_eq!(COOKIE_USE_TIME, 115 * SECOND);
+    assert_eq!(MAX_STAGED_PACKETS, 128);
+    assert_eq!(MAX_QUEUED_PACKETS, 1024);
+    assert_eq!((MAX_QUEUED_HANDSHAKES, UNDER_LOAD_QUEUED), (4096, 512));
+    assert_eq!(UNDER_LOAD_TIME, SECOND);
+    assert_eq!(MAX_PEERS, 1_048_576);
+    assert_eq!(HANDSHAKE_DS, 0b100_010_00);
 }

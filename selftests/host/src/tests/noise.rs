@@ -402,14 +402,14 @@ fn keys_that_share_no_secret() {
     // An initiation with such an ephemeral key.
     let mut pair = Pair::new(&[0; 32]);
     let mut initiation = pair.initiate(1);
-    let ephemeral = std::mem::replace(&mut initiation.ephemeral, [0; 32]);
+    let ephemeral = std::mem::take(&mut initiation.ephemeral);
     assert!(open_initiation(&pair.responder, &initiation).is_none());
     initiation.ephemeral = ephemeral;
 
     // A response with such an ephemeral key.
     pair.accept(&initiation, 0).unwrap();
     let mut response = pair.theirs.create_response(22).unwrap();
-    let ephemeral = std::mem::replace(&mut response.ephemeral, [0; 32]);
+    let ephemeral = std::mem::take(&mut response.ephemeral);
     assert!(!pair.ours.consume_response(&pair.initiator, &response));
     response.ephemeral = ephemeral;
     assert!(pair.ours.consume_response(&pair.initiator, &response));
