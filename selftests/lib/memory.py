@@ -29,45 +29,54 @@ def read(path):
         return file.read()
 
 
-def caches():
-    """Bytes in use per slab cache that cannot be reclaimed; freed objects that a processor still hoards are given back first."""
-    real = [name for name in os.listdir(SLAB) if not os.path.islink(SLAB + "/" + name)]
-    aliases = {}
+def reclaimable():
+    """The caches whose memory the kernel takes back when it wants to: file names, inodes. /proc/slabinfo may call a
+    cache by a name that is an alias here."""
+    out = set()
     for name in os.listdir(SLAB):
-        path = SLAB + "/" + name
-        if os.path.islink(path):
-            aliases[os.path.basename(os.readlink(path))] = name
-    reclaimable = set()
-    for name in real:
-        path = SLAB + "/" + name
         try:
-            write(path + "/shrink", "1")
-            if read(path + "/reclaim_account").strip() == "1":
-                reclaimable.add(aliases.get(name, name))
-                reclaimable.add(name)
+            if read(SLAB + "/" + name + "/reclaim_account").strip() == "1":
+                out.add(name)
         except OSError:
             pass
-    out = {}
-    for line in read("/proc/slabinfo").splitlines()[2:]:
-        words = line.split()
-        if words[0] not in reclaimable:
-            out[words[0]] = int(words[1]) * int(words[3])
     return out
+
+
+def slabinfo():
+    """{cache: bytes in objects in use}"""
+    return {line.split()[0]: int(line.split()[1]) * int(line.split()[3]) for line in read("/proc/slabinfo").splitlines()[2:]}
+
+
+def caches():
+    """Bytes in use per slab cache that cannot be reclaimed. Freed objects that a processor still hoards count as used, so
+    a cache that seems to have grown is made to give them back first; the others have certainly not grown."""
+    first = slabinfo()
+    last = samples[-1][1] if samples else {}
+    for name, size in first.items():
+        if name not in ignored and size > last.get(name, 0):
+            try:
+                write(SLAB + "/" + name + "/shrink", "1")
+            except OSError:
+                pass
+    second = slabinfo()
+    return {name: min(size, second[name]) for name, size in first.items() if name in second and name not in ignored}
+
+
+def hoarded():
+    """Bytes of free pages that the processors hold for themselves, which MemFree leaves out."""
+    return PAGE * sum(int(line.split()[1]) for line in read("/proc/zoneinfo").splitlines() if line.strip().startswith("count:"))
 
 
 def meminfo():
     return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in read("/proc/meminfo").splitlines()}
 
 
-samples = []
+samples, ignored = [], reclaimable()
 
 
 def measure():
-    os.sync()
-    write("/proc/sys/vm/drop_caches", "3")
-    write("/proc/sys/vm/compact_memory", "1")  # gives the processors' hoards of free pages back, too
     slabs, info = caches(), meminfo()
-    known = sum(info[n] for n in ("MemFree", "Slab", "PageTables", "KernelStack", "Buffers", "Cached", "AnonPages", "VmallocUsed", "Percpu"))
+    known = hoarded() + sum(info[n] for n in ("MemFree", "Slab", "PageTables", "KernelStack", "Buffers", "Cached", "AnonPages", "VmallocUsed", "Percpu"))
     samples.append(({"slab": sum(slabs.values()), "vmalloc": info["VmallocUsed"], "percpu": info["Percpu"],
                      "pages": info["MemTotal"] - known}, slabs))
 
@@ -88,7 +97,6 @@ def slopes():
 
 def leak():
     queue = libc.msgget(0, 0o1600)
-    libc.msgctl(queue, 0, None)
     buffer = ctypes.create_string_buffer(8 + 976)  # 48 bytes of header and these are 1,024
     ctypes.c_long.from_buffer(buffer).value = 1
     if queue < 0 or libc.msgsnd(queue, buffer, 976, 0):
