@@ -2,10 +2,8 @@
 
 //! Configuration from user space: the generic netlink family `wireguard`.
 //!
-//! `GET_DEVICE` dumps one device, `SET_DEVICE` changes one. Documentation/netlink.md describes both,
-//! with what they answer to what is wrong.
-
-#![forbid(unsafe_code)]
+//! `GET_DEVICE` dumps one device, `SET_DEVICE` changes one. Documentation/netlink.md describes
+//! both, with what they answer to what is wrong.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use kernel::{module::this_module, prelude::*};
@@ -168,8 +166,8 @@ static SET_POLICY: [Policy; DEVICE_TYPES] = policy::table(&[
 
 /// Finds the device that a request names.
 ///
-/// Errors: `EBADR` unless it is named by exactly one of index and name, `ENODEV` if there is none in
-/// the namespace, `EOPNOTSUPP` if it is of another kind.
+/// Errors: `EBADR` unless it is named by exactly one of index and name, `ENODEV` if there is none
+/// in the namespace, `EOPNOTSUPP` if it is of another kind.
 fn find<'a, const N: usize>(
     attributes: &Table<'_, N>,
     namespace: &'a Net,

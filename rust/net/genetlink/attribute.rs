@@ -162,8 +162,8 @@ pub(crate) enum Step {
 
 /// Calls `visit` with the payload of each attribute to which `path` leads.
 ///
-/// That is every one, also those that a [`Table`] forgets for a later one of the same type. An empty
-/// path leads nowhere. Recurses as deep as `path` is long, whatever the stream holds.
+/// That is every one, also those that a [`Table`] forgets for a later one of the same type. An
+/// empty path leads nowhere. Recurses as deep as `path` is long, whatever the stream holds.
 pub(crate) fn visit_mut(stream: &mut [u8], path: &[Step], visit: &mut dyn FnMut(&mut [u8])) {
     let Some((step, path)) = path.split_first() else {
         return;

@@ -139,14 +139,18 @@ pub(crate) trait Dump: Send + Sized + 'static {
 struct DoCallbacks<T>(PhantomData<T>);
 
 impl<T: Do> DoCallbacks<T> {
+    /// # Safety
+    ///
+    /// Generic netlink calls this as a `doit` callback: `info` is valid during the call, and nobody
+    /// else writes to its message.
     unsafe extern "C" fn doit(
         _skb: *mut bindings::sk_buff,
         info: *mut bindings::genl_info,
     ) -> ffi::c_int {
         from_result(|| {
             let info = NonNull::new(info).ok_or(EINVAL)?;
-            // SAFETY: Generic netlink's argument is valid during the call, and nobody writes to the
-            // message before the handler has returned.
+            // SAFETY: By the safety requirement; and we do not write to the message before the
+            // handler has returned.
             let result = T::handle(unsafe { &Request::new(info) });
             // SAFETY: As above; and the request, which borrowed the message, is gone.
             let message = unsafe { payload_mut(info) };
@@ -198,10 +202,14 @@ impl<T: Dump> DumpCallbacks<T> {
         unsafe { (&raw mut (*cb).__bindgen_anon_1).cast() }
     }
 
+    /// # Safety
+    ///
+    /// Generic netlink calls this as a `start` callback: `cb` is valid during the call, and so is
+    /// the description of the request that it keeps there, with the message, which nobody writes
+    /// to.
     unsafe extern "C" fn start(cb: *mut bindings::netlink_callback) -> ffi::c_int {
         from_result(|| {
-            // SAFETY: Generic netlink's argument is valid, and so is the description of the
-            // request that it keeps there, with the message, which nobody writes to.
+            // SAFETY: By the safety requirement.
             let request = unsafe {
                 let info = bindings::genl_info_dump(cb).cast_mut();
                 Request::new(NonNull::new(info).ok_or(EINVAL)?)
@@ -213,13 +221,18 @@ impl<T: Dump> DumpCallbacks<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Generic netlink calls this as a `dumpit` callback, with the `cb` for which [`Self::start`]
+    /// succeeded and [`Self::done`] was not called, and a buffer to fill. It serialises the
+    /// callbacks of one dump.
     unsafe extern "C" fn dumpit(
         skb: *mut bindings::sk_buff,
         cb: *mut bindings::netlink_callback,
     ) -> ffi::c_int {
         from_result(|| {
-            // SAFETY: `start` has succeeded and `done` was not yet called, so the slot holds a
-            // valid pointer. Netlink serialises the callbacks of one dump.
+            // SAFETY: By the safety requirement the slot holds a pointer to the state, which nobody
+            // else uses now.
             let state = unsafe { &mut **Self::slot(cb) };
             let skb = NonNull::new(skb).ok_or(EINVAL)?;
             let cb = NonNull::new(cb).ok_or(EINVAL)?;
@@ -234,9 +247,13 @@ impl<T: Dump> DumpCallbacks<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Generic netlink calls this as a `done` callback, once, with the `cb` for which
+    /// [`Self::start`] succeeded, and no other callback afterwards.
     unsafe extern "C" fn done(cb: *mut bindings::netlink_callback) -> ffi::c_int {
-        // SAFETY: `done` follows a successful `start` once, so the slot holds a pointer from
-        // `KBox::into_raw`, which nobody uses afterwards.
+        // SAFETY: By the safety requirement the slot holds the pointer from `KBox::into_raw` that
+        // `start` put there, and nobody uses it afterwards.
         drop(unsafe { KBox::from_raw(Self::slot(cb).read()) });
         0
     }
