@@ -2,31 +2,41 @@
 
 //! Stands in for `rust/rcu.rs`: the same types and functions, with the same promises, by other means.
 //!
-//! Reference counts are `std`'s. A grace period is the time until there's no [`Guard`] in the whole
-//! process; what loses its last reference while there's one is kept until then. So a test that holds
-//! a guard sees what a reader in the kernel may see.
+//! Reference counts are `std`'s. A reference that is given up is kept until somebody waits for a grace
+//! period, and then dropped when all guards that were there at the call are gone. What is given up by
+//! that dropping waits for the next one, as in the kernel.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// An allocation has failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AllocError;
 
-/// Guards alive, and references given up meanwhile.
+/// Guards alive, and references given up.
 struct Readers {
-    guards: usize,
-    given_up: Vec<Box<dyn Any + Send>>,
+    /// The number of the next guard or grace period.
+    next: u64,
+    guards: BTreeSet<u64>,
+    /// With `next` as it was then: guards below it may see the value, others do not.
+    given_up: Vec<(u64, Box<dyn Any + Send>)>,
 }
 
 static READERS: Mutex<Readers> = Mutex::new(Readers {
-    guards: 0,
+    next: 0,
+    guards: BTreeSet::new(),
     given_up: Vec::new(),
 });
+/// A guard is gone.
+static GONE: Condvar = Condvar::new();
+/// Held while references are dropped, so that who waits finds them dropped.
+#[cfg(test)]
+static DROPPING: Mutex<()> = Mutex::new(());
 
 fn readers() -> MutexGuard<'static, Readers> {
     // A test that failed elsewhere does not make these fields wrong.
@@ -34,24 +44,41 @@ fn readers() -> MutexGuard<'static, Readers> {
 }
 
 /// A read-side critical section.
-pub(crate) struct Guard(PhantomData<*mut ()>);
+pub(crate) struct Guard(u64, PhantomData<*mut ()>);
 
 /// Begins a read-side critical section.
 pub(crate) fn read_lock() -> Guard {
-    readers().guards += 1;
-    Guard(PhantomData)
+    let mut readers = readers();
+    let number = readers.next;
+    readers.next += 1;
+    readers.guards.insert(number);
+    Guard(number, PhantomData)
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut readers = readers();
-        readers.guards -= 1;
-        if readers.guards == 0 {
-            let given_up = std::mem::take(&mut readers.given_up);
-            drop(readers);
-            drop(given_up);
-        }
+        readers().guards.remove(&self.0);
+        GONE.notify_all();
     }
+}
+
+/// Waits for one grace period: all references given up before are dropped when it returns.
+#[cfg(test)]
+pub(crate) fn wait_for_grace_period() {
+    let _dropping = DROPPING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut readers = readers();
+    let number = readers.next;
+    readers.next += 1;
+    while readers.guards.first().is_some_and(|&first| first < number) {
+        readers = GONE.wait(readers).unwrap_or_else(PoisonError::into_inner);
+    }
+    let (now, later) = std::mem::take(&mut readers.given_up)
+        .into_iter()
+        .partition(|(at, _)| *at <= number);
+    readers.given_up = later;
+    drop(readers);
+    let now: Vec<_> = now;
+    drop(now);
 }
 
 thread_local! {
@@ -104,12 +131,8 @@ impl<T: Send + Sync + 'static> Drop for RcuArc<T> {
         // SAFETY: It is not used any more.
         let arc = unsafe { ManuallyDrop::take(&mut self.0) };
         let mut readers = readers();
-        if readers.guards > 0 {
-            readers.given_up.push(Box::new(arc));
-        } else {
-            drop(readers);
-            drop(arc);
-        }
+        let at = readers.next;
+        readers.given_up.push((at, Box::new(arc)));
     }
 }
 
@@ -153,7 +176,7 @@ impl<T: Send + Sync> RcuSlot<T> {
     pub(crate) fn get<'g>(&'g self, _guard: &'g Guard) -> Option<Borrowed<'g, T>> {
         let value: *const T = &**self.value().as_ref()?;
         // SAFETY: The slot has a reference now; if it gives it up, that happens while the guard is
-        // alive, so the reference is kept until there's no guard any more.
+        // alive, so the reference is kept until this guard, too, is gone.
         Some(Borrowed(unsafe { &*value }))
     }
 

@@ -4,7 +4,7 @@
 
 use super::Numbers;
 use crate::allowedips::{AllowedIps, Writer};
-use crate::rcu::{limit_allocations, read_lock, AllocError, RcuArc};
+use crate::rcu::{limit_allocations, read_lock, wait_for_grace_period, AllocError, RcuArc};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -131,7 +131,7 @@ impl Both {
         assert_eq!(self.lookup(address), self.rule.lookup(address), "{address}");
     }
 
-    /// References to the peers that the trie has.
+    /// Removes prefix by prefix.
     fn empty(&mut self) {
         let all: Vec<_> = self
             .rule
@@ -332,10 +332,16 @@ fn random_changes() {
     }
 }
 
-/// How many nodes a trie has: each holds a reference to its owner, and forks are found by removing.
+/// After a trie was taken apart, the nodes are freed after one grace period, and with them go the last
+/// references to their owners, which are freed after a second one.
+fn assert_all_freed(alive: &AtomicUsize) {
+    wait_for_grace_period();
+    wait_for_grace_period();
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+}
+
 #[test]
-fn memory_follows_the_prefixes() {
-    // References are the only thing that tests can count from outside: none may stay behind.
+fn nothing_stays_behind() {
     let mut numbers = Numbers(81);
     let mut both = Both::new(5);
     for _ in 0..2000 {
@@ -344,9 +350,12 @@ fn memory_follows_the_prefixes() {
     }
     let alive = both.peers.alive.clone();
     both.peers.peers.clear();
-    assert_eq!(alive.load(Ordering::SeqCst), 5);
+    // A reader that is there all the time keeps everything.
+    let guard = read_lock();
     both.trie.clear(&mut both.writer);
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.load(Ordering::SeqCst), 5);
+    drop(guard);
+    assert_all_freed(&alive);
     let address = some_address(&mut numbers, false);
     assert_eq!(both.lookup(address), None);
 
@@ -355,11 +364,37 @@ fn memory_follows_the_prefixes() {
     let alive = peers.alive.clone();
     let table = AllowedIps::new();
     let owner = peers.peers.into_iter().next().unwrap();
-    let inserted = table.insert(&mut Writer::new(), address, 8, owner, 1);
-    assert!(inserted.is_ok_and(|former| former.is_none()));
+    for cidr in 0..=128 {
+        let inserted = table.insert(&mut Writer::new(), address, cidr, owner.clone(), 1);
+        assert!(inserted.is_ok());
+    }
+    drop(owner);
     assert_eq!(alive.load(Ordering::SeqCst), 1);
     drop(table);
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_all_freed(&alive);
+}
+
+#[test]
+fn removed_prefixes_are_freed() {
+    let mut numbers = Numbers(84);
+    let mut both = Both::new(1);
+    for _ in 0..2000 {
+        let address = some_address(&mut numbers, true);
+        both.insert(address, numbers.below(129) as u8, 0);
+    }
+    // Each removal by itself, as a node keeps the one below until its own grace period is over.
+    let all: Vec<_> = both.rule.0.keys().copied().collect();
+    for (v6, bits, cidr) in all {
+        let address = match v6 {
+            false => v4((bits >> 96) as u32),
+            true => Ipv6Addr::from_bits(bits).into(),
+        };
+        assert!(both.remove(address, cidr, 0));
+        wait_for_grace_period();
+    }
+    let alive = both.peers.alive.clone();
+    both.peers.peers.clear();
+    assert_all_freed(&alive);
 }
 
 #[test]
@@ -446,7 +481,7 @@ fn clearing_a_deep_trie_needs_no_stack() {
         let alive = both.peers.alive.clone();
         both.peers.peers.clear();
         both.trie.clear(&mut both.writer);
-        assert_eq!(alive.load(Ordering::SeqCst), 0);
+        assert_all_freed(&alive);
     };
     std::thread::Builder::new()
         .stack_size(64 << 10)
@@ -516,6 +551,9 @@ fn readers_see_every_prefix_that_is_not_being_changed() {
             }
             present[at] = !present[at];
             changes += 1;
+            if changes % 100 == 0 {
+                wait_for_grace_period();
+            }
         }
         done.store(true, Ordering::Relaxed);
     });
