@@ -82,18 +82,8 @@ pub(crate) unsafe fn get_random_bytes(buffer: *mut c_void, length: usize) {
     }
 }
 
-pub(crate) unsafe fn get_random_u32() -> u32 {
-    let mut bytes = [0; 4];
-    getrandom::getrandom(&mut bytes).expect("the host's random numbers");
-    u32::from_ne_bytes(bytes)
-}
-
 pub(crate) unsafe fn rng_is_initialized() -> bool {
     true
-}
-
-pub(crate) unsafe fn wait_for_random_bytes() -> c_int {
-    0
 }
 
 pub(crate) unsafe fn siphash_2u64(first: u64, second: u64, key: *const siphash_key_t) -> u64 {

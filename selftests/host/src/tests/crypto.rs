@@ -4,8 +4,8 @@
 
 use super::{hex, Numbers};
 use crate::crypto::{
-    aead_open, aead_seal, ct_eq, random_bytes, random_is_ready, random_u32, wait_for_random,
-    x25519, x25519_clamp, x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
+    aead_open, aead_seal, ct_eq, random_bytes, random_is_ready, x25519, x25519_clamp,
+    x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
 };
 use blake2::{digest::consts::U16, digest::consts::U32, Blake2s256, Blake2sMac, Digest};
 use chacha20poly1305::{aead::Aead, aead::Payload, ChaCha20Poly1305, KeyInit};
@@ -67,13 +67,12 @@ fn constant_time_equality_is_equality() {
 
 #[test]
 fn random_numbers_differ() {
-    assert!(random_is_ready() && wait_for_random());
+    assert!(random_is_ready());
     let mut first = [0; 32];
     let mut second = [0; 32];
     random_bytes(&mut first);
     random_bytes(&mut second);
     assert_ne!(first, second);
-    assert!((0..8).any(|_| random_u32() != random_u32()));
 }
 
 #[test]
@@ -244,7 +243,7 @@ fn xaead_opens_only_what_it_sealed() {
 fn buffer_for(plain: &[u8]) -> Vec<u8> {
     let mut buffer = vec![0xaa; DataKey::SCRATCH];
     buffer.extend_from_slice(plain);
-    buffer.extend_from_slice(&[0xbb; DataKey::TAG]);
+    buffer.extend_from_slice(&[0xbb; 16]);
     buffer
 }
 
