@@ -5,7 +5,6 @@
 //!
 //! All of it is synchronous, allocates nothing and works in every context in which the CPU may be
 //! used at all; the library itself decides whether SIMD can be used, so softirq context is fine.
-//! Only [`wait_for_random`] may sleep.
 //!
 //! C headers: [`include/crypto/chacha.h`](srctree/include/crypto/chacha.h),
 //! [`include/crypto/poly1305.h`](srctree/include/crypto/poly1305.h),
@@ -145,19 +144,12 @@ impl<const N: usize> Drop for Secret<N> {
 
 /// Fills a buffer with random bytes. Wraps `get_random_bytes`, never sleeps.
 ///
-/// Early in boot the generator may not be seeded yet; for anything secret call [`wait_for_random`]
-/// once before, where sleeping is allowed.
+/// Early in boot the generator may not be seeded yet; whatever needs secrets then checks
+/// [`random_is_ready`] first.
 #[inline]
 pub(crate) fn random_bytes(buffer: &mut [u8]) {
     // SAFETY: The pointer is valid for writes of `buffer.len()` bytes.
     unsafe { bindings::get_random_bytes(buffer.as_mut_ptr().cast(), buffer.len()) };
-}
-
-/// A random number. Wraps `get_random_u32`, never sleeps.
-#[inline]
-pub(crate) fn random_u32() -> u32 {
-    // SAFETY: This function may be called in every context.
-    unsafe { bindings::get_random_u32() }
 }
 
 /// Returns whether the random number generator is seeded. Wraps `rng_is_initialized`. Context: any.
@@ -165,17 +157,6 @@ pub(crate) fn random_u32() -> u32 {
 pub(crate) fn random_is_ready() -> bool {
     // SAFETY: Always safe to call.
     unsafe { bindings::rng_is_initialized() }
-}
-
-/// Waits until the random number generator is seeded. Wraps `wait_for_random_bytes`.
-///
-/// Context: process context, may sleep; take no lock before it. Returns `false` if a signal ended the
-/// wait.
-#[inline]
-pub(crate) fn wait_for_random() -> bool {
-    // SAFETY: The function has no requirements but process context, which if missed is a warning
-    // and not unsound.
-    unsafe { bindings::wait_for_random_bytes() == 0 }
 }
 
 /// A key of SipHash-2-4: for hash tables whose keys strangers choose.
@@ -520,8 +501,6 @@ pub(crate) struct DataKey {
 impl DataKey {
     /// Bytes of scratch space in front of each message.
     pub(crate) const SCRATCH: usize = CHACHA_BLOCK_LEN;
-    /// Bytes of the tag behind each sealed message.
-    pub(crate) const TAG: usize = TAG_LEN;
 
     /// Prepares a key.
     pub(crate) fn new(key: &Secret<32>) -> Self {
@@ -536,7 +515,7 @@ impl DataKey {
 
     /// Encrypts a message where it stands.
     ///
-    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything, the plaintext, and [`DataKey::TAG`] bytes
+    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything, the plaintext, and 16 bytes
     /// of anything; it becomes zeros, the ciphertext and the tag. `false`, with the buffer unchanged,
     /// if it is too short for that or too long.
     ///

@@ -6,8 +6,7 @@
 
 use core::marker::PhantomData;
 use kernel::{
-    error::to_result, prelude::*, sync::atomic::Atomic, sync::atomic::Relaxed,
-    types::Opaque,
+    error::to_result, prelude::*, sync::atomic::Atomic, sync::atomic::Relaxed, types::Opaque,
 };
 use pin_init::PinInit;
 
@@ -96,11 +95,10 @@ impl<T> IdTable<T> {
     /// Context: process context or softirq. Allocates nothing.
     pub(crate) fn replace(&self, id: u32, value: RcuArc<T>) -> bool {
         let raw = value.into_raw();
+        let entry = raw.cast_mut().cast();
         // SAFETY: The array is initialised.
-        let former = unsafe {
-            bindings::xa_replace_bh(self.xa.get(), id as usize, raw.cast_mut().cast())
-        }
-        .cast::<T>();
+        let former = unsafe { bindings::xa_replace_bh(self.xa.get(), id as usize, entry) };
+        let former = former.cast::<T>();
         if former.is_null() {
             // SAFETY: The table did not take the value.
             drop(unsafe { RcuArc::from_raw(raw) });
@@ -116,8 +114,7 @@ impl<T> IdTable<T> {
     /// Context: process context or softirq.
     pub(crate) fn remove(&self, id: u32) -> Option<RcuArc<T>> {
         // SAFETY: The array is initialised.
-        let entry =
-            unsafe { bindings::xa_erase_bh(self.xa.get(), id as usize) }.cast::<T>();
+        let entry = unsafe { bindings::xa_erase_bh(self.xa.get(), id as usize) }.cast::<T>();
         if entry.is_null() {
             return None;
         }
@@ -132,10 +129,7 @@ impl<T> PinnedDrop for IdTable<T> {
         let mut index = 0usize;
         loop {
             // SAFETY: The array is initialised, and nobody else uses it any more.
-            let entry = unsafe {
-                bindings::xa_find_present(self.xa.get(), &mut index)
-            }
-            .cast::<T>();
+            let entry = unsafe { bindings::xa_find_present(self.xa.get(), &mut index) }.cast::<T>();
             if entry.is_null() {
                 break;
             }

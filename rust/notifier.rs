@@ -118,6 +118,11 @@ impl<E: Event, T: Notified> Notifier<E, T> {
         })
     }
 
+    /// The C callback.
+    ///
+    /// # Safety
+    ///
+    /// Only to be called by the notifier chain.
     unsafe extern "C" fn call(
         _block: *mut bindings::notifier_block,
         action: kernel::ffi::c_ulong,

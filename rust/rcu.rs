@@ -18,7 +18,7 @@
 use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
 use kernel::{
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Full, Relaxed},
+    sync::atomic::{Atomic, Full, Relaxed},
     sync::Refcount,
     types::Opaque,
 };
@@ -171,6 +171,10 @@ impl<T> RcuArc<T> {
 }
 
 /// Frees an [`Inner`] whose count has been zero for a grace period.
+///
+/// # Safety
+///
+/// Only to be called by RCU for the `head` of an [`Inner<T>`].
 unsafe extern "C" fn free_after_grace_period<T>(head: *mut bindings::callback_head) {
     let head = head.cast::<Opaque<bindings::callback_head>>();
     // SAFETY: `RcuArc::drop` queued the `head` of an `Inner<T>` with this function.
@@ -316,7 +320,10 @@ impl<T> RcuSlot<T> {
     /// Looks at the value without taking a reference.
     #[inline]
     pub(crate) fn get<'g>(&'g self, _guard: &'g Guard) -> Option<Borrowed<'g, T>> {
-        let ptr = self.ptr.load(Acquire);
+        // SAFETY: The atomic is valid, and a volatile read of its pointer is `READ_ONCE`, which
+        // together with the address dependency of every use is `rcu_dereference`. (The `kernel`
+        // crate's acquire load is a call into C.)
+        let ptr = unsafe { self.ptr.as_ptr().read_volatile() };
         if ptr.is_null() {
             return None;
         }
@@ -328,7 +335,8 @@ impl<T> RcuSlot<T> {
     /// Returns whether the slot is empty. The answer may be stale at once.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.ptr.load(Relaxed).is_null()
+        // SAFETY: As in `get`.
+        unsafe { self.ptr.as_ptr().read_volatile() }.is_null()
     }
 
     /// Takes a reference to the value.

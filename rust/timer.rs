@@ -176,6 +176,13 @@ pub(crate) fn coarse_boottime_ns() -> u64 {
     unsafe { bindings::ktime_get_coarse_boottime_ns() }
 }
 
+/// A number that grows with every tick.
+#[inline]
+pub(crate) fn tick() -> u32 {
+    // SAFETY: Reading `jiffies` is always fine.
+    unsafe { bindings::jiffies_now() as u32 }
+}
+
 /// Wall-clock time as seconds and nanoseconds since the epoch (`ktime_get_real_ts64`).
 ///
 /// Context: any.

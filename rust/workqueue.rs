@@ -53,8 +53,7 @@ impl OwnedQueue {
             Placement::Unbound => bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_FREEZABLE,
         };
         // SAFETY: The name is a C string that the callee copies.
-        let queue =
-            unsafe { bindings::alloc_workqueue(name.as_char_ptr().cast_mut(), flags) };
+        let queue = unsafe { bindings::alloc_workqueue(name.as_char_ptr().cast_mut(), flags) };
         // INVARIANT: The queue was just created.
         Ok(Self {
             queue: NonNull::new(queue).ok_or(ENOMEM)?,
@@ -77,9 +76,7 @@ impl OwnedQueue {
         let queue = self.queue.as_ptr();
         // SAFETY: The closure returns `false` only if the item was already queued. The item is
         // `'static` and `Send`.
-        unsafe {
-            work.__enqueue(|item| bindings::queue_work_on(cpu as _, queue, item.cast()))
-        }
+        unsafe { work.__enqueue(|item| bindings::queue_work_on(cpu as i32, queue, item.cast())) }
     }
 }
 

@@ -7,6 +7,8 @@
 //! from its front: it does the work of one that nobody has begun, and stops at one that another CPU
 //! is working on; that CPU drains the queue when it has finished.
 
+#![forbid(unsafe_code)]
+
 use core::mem::replace;
 use kernel::{
     list::{impl_list_arc_safe, impl_list_item, List, ListArc, ListLinks},
@@ -125,6 +127,26 @@ impl<D: Direction> WorkItem for Batch<D> {
     }
 }
 
+/// Who shall work on a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Helper {
+    /// Whoever drains the queue.
+    Never,
+    /// Another CPU if one has nothing to do, else this one at once.
+    IfIdle,
+    /// Another CPU if one has nothing to do, else this one later.
+    Always,
+}
+
+/// Who works on a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// Whoever drains the queue.
+    Here,
+    /// Somebody who then drains the queue.
+    Elsewhere,
+}
+
 /// What a queue protects.
 struct Queued<D: Direction> {
     batches: List<Batch<D>>,
@@ -154,23 +176,48 @@ impl<D: Direction> InOrder<D> {
         })
     }
 
-    /// Appends a batch. If the CPUs have room, another one begins with it at once.
+    /// Appends a batch. Errors: `ENOSPC` if `limit` of them are waiting already; it is dropped.
     ///
-    /// Returns `false`, and drops the batch, if `limit` of them are waiting already. The caller
-    /// drains the queue, or has it drained, afterwards.
-    pub(crate) fn push(&self, batch: ListArc<Batch<D>>, limit: usize, offload: bool) -> bool {
-        let arc = offload.then(|| batch.clone_arc());
+    /// Unless another CPU begins with it, it has been worked on when this returns, and the caller
+    /// drains the queue.
+    pub(crate) fn push(
+        &self,
+        batch: ListArc<Batch<D>>,
+        limit: usize,
+        helper: Helper,
+    ) -> Result<Begun> {
+        let arc = batch.clone_arc();
         let mut queued = self.queued.lock();
         if queued.len >= limit {
-            return false;
+            return Err(ENOSPC);
         }
         queued.batches.push_back(batch);
         queued.len += 1;
         drop(queued);
-        if let Some(arc) = arc {
-            offload_batch(arc);
+        let engine = &arc.keypair.peer.device.engine;
+        let cpu = match helper {
+            Helper::Never => None,
+            Helper::IfIdle => engine.claim_idle_cpu(),
+            Helper::Always => Some(
+                engine
+                    .claim_idle_cpu()
+                    .unwrap_or_else(|| kernel::cpu::CpuId::current().as_u32()),
+            ),
+        };
+        match cpu {
+            Some(cpu) => {
+                if engine.crypt().enqueue_on(cpu, arc.clone()).is_err() {
+                    engine.release_cpu(cpu);
+                }
+                Ok(Begun::Elsewhere)
+            }
+            None => {
+                if helper != Helper::Never {
+                    arc.work_if_waiting();
+                }
+                Ok(Begun::Here)
+            }
         }
-        true
     }
 
     /// Adds to the last batch, if it is one of this keypair's that nobody has begun to work on.
@@ -272,15 +319,5 @@ impl<D: Direction> InOrder<D> {
     /// As [`Self::drain`], but hands over one batch at most. Returns whether there was one.
     pub(crate) fn take(&self, deliver: impl FnOnce(&RcuArc<Keypair>, D::Output)) -> bool {
         self.take_first(deliver)
-    }
-}
-
-/// Gives a batch to a CPU that has none, if there is such a CPU.
-fn offload_batch<D: Direction>(batch: Arc<Batch<D>>) {
-    let engine = batch.keypair.peer.device.engine.clone();
-    if let Some(cpu) = engine.claim_idle_cpu() {
-        if engine.crypt().enqueue_on(cpu, batch).is_err() {
-            engine.release_cpu(cpu);
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 //! Devices: a WireGuard interface, its configuration and its life.
 
+#![forbid(unsafe_code)]
+
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use kernel::{
     c_str, new_mutex, new_work,
@@ -19,10 +21,11 @@ use kernel::{
 
 use crate::{
     allowedips::{AllowedIps, Writer},
-    cpu,
     cookie::{CookieSecret, MacKeys},
+    cpu,
     crypto::Secret,
     engine::Engine,
+    gfp::Gfp,
     id_table::IdTable,
     index_seal::IndexSeal,
     keypair::Keypair,
@@ -43,7 +46,6 @@ use crate::{
     peer::{Peer, PeerRef},
     rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
     receive, send,
-    gfp::Gfp,
     socket::Sockets,
     sync::{new_spinlock_bh, SpinLockBh},
 };
@@ -553,7 +555,9 @@ fn masked(address: IpAddr, cidr: u8) -> IpAddr {
     let keep = u32::from(cidr);
     match address {
         IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32u32.saturating_sub(keep)).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32u32.saturating_sub(keep))
+                .unwrap_or(0);
             Ipv4Addr::from_bits(v4.to_bits() & mask).into()
         }
         IpAddr::V6(v6) => {

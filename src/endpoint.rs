@@ -2,6 +2,8 @@
 
 //! Endpoints: where a peer was last heard from, and where on this host it sent to.
 
+#![forbid(unsafe_code)]
+
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::net::{

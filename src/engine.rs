@@ -2,6 +2,8 @@
 
 //! What all devices share: the work queues, and the rate limit of handshakes.
 
+#![forbid(unsafe_code)]
+
 use core::net::IpAddr;
 use kernel::{
     c_str, new_mutex,

@@ -5,6 +5,8 @@
 //! Everything here runs in process context on a work queue of its own, so that it never keeps data
 //! waiting, but for [`queue`].
 
+#![forbid(unsafe_code)]
+
 use kernel::{prelude::*, sync::atomic::Relaxed, workqueue::WorkItem};
 
 use crate::{
@@ -13,8 +15,8 @@ use crate::{
     crypto::random_is_ready,
     device::{Device, Identity, IndexEntry},
     endpoint::Endpoint,
-    keypair::Keypair,
     gfp::Gfp,
+    keypair::Keypair,
     messages::{
         CookieReply, Initiation, Kind, Response, HANDSHAKE_DS, INITIATION_LEN,
         MAX_QUEUED_HANDSHAKES, NSEC_PER_SEC, UNDER_LOAD_QUEUED,
@@ -140,10 +142,7 @@ fn passes_under_load(
     from: &Endpoint,
 ) -> bool {
     let now = timer::coarse_boottime_ns();
-    let cookie = device
-        .cookie_secret
-        .lock()
-        .cookie_for(&from.remote(), now);
+    let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
     if mac2_is_valid(&cookie, message) {
         return device
             .engine

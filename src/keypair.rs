@@ -3,7 +3,8 @@
 //! Keypairs: the keys of a session, and a peer's previous, current and next one (whitepaper
 //! section 6.3).
 
-use core::mem::replace;
+#![forbid(unsafe_code)]
+
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
@@ -226,7 +227,7 @@ impl Keypairs {
 /// Makes keypairs unknown to the receiving side and lets go of them.
 fn retire<const N: usize>(mut keypairs: [Option<RcuArc<Keypair>>; N]) {
     for keypair in &mut keypairs {
-        if let Some(keypair) = replace(keypair, None) {
+        if let Some(keypair) = keypair.take() {
             keypair.peer.device.indices.remove(keypair.local_id);
         }
     }

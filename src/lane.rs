@@ -5,6 +5,8 @@
 //! A peer's packets go to the lane of the CPU that they came in on, but for as long as any of them
 //! are in a lane, further ones go there too, which keeps them in order.
 
+#![forbid(unsafe_code)]
+
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
@@ -37,10 +39,7 @@ impl Lane {
 
     /// Drops what is in the lane. Nobody may be working on any of it.
     pub(crate) fn purge(&self) {
-        while self
-            .incoming
-            .take(|keypair, opened| receive::discard(keypair, opened))
-        {}
+        while self.incoming.take(receive::discard) {}
     }
 }
 

@@ -5,6 +5,8 @@
 //! `GET_DEVICE` dumps one device, `SET_DEVICE` changes one. Documentation/netlink.md describes
 //! both, with what they answer to what is wrong.
 
+#![forbid(unsafe_code)]
+
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use kernel::{module::this_module, prelude::*};
 

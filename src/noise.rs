@@ -271,6 +271,7 @@ pub(crate) struct SessionKeys {
     /// Decrypts what we receive.
     pub(crate) receiving: Secret<KEY_LEN>,
     /// Our index of the session, in the messages that we receive.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the caller chose it"))]
     pub(crate) local_index: u32,
     /// The peer's index of the session, in the messages that we send.
     pub(crate) remote_index: u32,
@@ -371,6 +372,7 @@ impl Handshake {
     }
 
     /// The peer's static public key.
+    #[cfg(test)]
     pub(crate) fn remote_static(&self) -> &PublicKey {
         &self.remote_static
     }
@@ -386,6 +388,7 @@ impl Handshake {
     }
 
     /// How far the handshake is.
+    #[cfg(test)]
     pub(crate) fn state(&self) -> State {
         self.state
     }
@@ -394,6 +397,7 @@ impl Handshake {
     ///
     /// To be released by the caller when a new handshake or none takes its place, unless it became
     /// that of a session.
+    #[cfg(test)]
     pub(crate) fn local_index(&self) -> Option<u32> {
         match self.state {
             State::Idle | State::InitiationReceived => None,

@@ -2,6 +2,8 @@
 
 //! Peers: everything that is known about another party.
 
+#![forbid(unsafe_code)]
+
 use core::net::SocketAddr;
 use kernel::{
     new_mutex, new_work,
@@ -25,7 +27,7 @@ use crate::{
     net::{device::Trouble, route::RouteCache, skb::SkBuff, skb_list::SkbList},
     noise::{Handshake, PublicKey},
     rcu::{self, RcuArc, RcuSlot},
-    send::{self, Seal},
+    send::{self, Pace, Seal},
     sync::{new_spinlock_bh, SpinLockBh},
     timer,
     timers::Timers,
@@ -75,6 +77,7 @@ pub(crate) struct Peer {
     /// Packets that are being encrypted.
     #[pin]
     pub(crate) outgoing: InOrder<Seal>,
+    pub(crate) pace: Pace,
     /// Where the packets that are being decrypted wait.
     pub(crate) lane: LaneOfPeer,
     #[pin]
@@ -114,6 +117,7 @@ impl Peer {
                 routes: RcuSlot::empty(),
                 staged <- new_spinlock_bh!(SkbList::new(), "Peer::staged"),
                 outgoing <- InOrder::new(),
+                pace: Pace::new(),
                 lane: LaneOfPeer::new(),
                 timers <- Timers::new(),
                 rx_bytes: Atomic::new(0),

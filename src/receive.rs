@@ -2,10 +2,12 @@
 
 //! Receiving: from a datagram to a packet that comes out of the device.
 
+#![forbid(unsafe_code)]
+
 use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
-    batch::{Batch, Direction},
+    batch::{Batch, Direction, Helper},
     crypto::DataKey,
     device::Device,
     endpoint::Endpoint,
@@ -151,7 +153,8 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
             endpoint,
         };
         let queued = Batch::new(keypair.clone(), sealed)
-            .is_ok_and(|batch| lane.incoming.push(batch, MAX_QUEUED_PACKETS, false));
+            .and_then(|batch| lane.incoming.push(batch, MAX_QUEUED_PACKETS, Helper::Never))
+            .is_ok();
         if !queued {
             peer.lane.leave(1);
             return;
@@ -230,13 +233,7 @@ fn open_datagram(keypair: &Keypair, datagram: &SkBuff, packets: &mut SkbList) ->
 /// Decrypts one data message (whitepaper section 5.4.6) into a buffer of its own.
 ///
 /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-fn open(
-    keypair: &Keypair,
-    datagram: &SkBuff,
-    offset: usize,
-    len: usize,
-    ds: u8,
-) -> Result<SkBuff> {
+fn open(keypair: &Keypair, datagram: &SkBuff, offset: usize, len: usize, ds: u8) -> Result<SkBuff> {
     let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
     let text_at = offset + DATA_HEADER_LEN;
     let mut header = [0u8; DATA_HEADER_LEN];
@@ -321,6 +318,7 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
 /// Draws the conclusions from authentic messages having come from somewhere.
 fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
     let peer = &keypair.peer;
+    peer.pace.answered();
     peer.set_endpoint(*from);
     if peer.keypairs.confirm(keypair) {
         timers::handshake_completed(peer);
@@ -378,7 +376,6 @@ fn accept(
                 netdev.count_trouble(Trouble::ReceivedFrame, 1);
                 return 0;
             }
-            packet.set_control(Control::default());
             receiver.gro_receive(packet);
             netdev.count_received(message_len);
             message_len

@@ -2,27 +2,33 @@
 
 //! Sending: from a packet routed to the device to a datagram for a peer's endpoint.
 
-use kernel::prelude::*;
+#![forbid(unsafe_code)]
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+};
 
 use crate::{
-    batch::{Batch, Direction},
+    batch::{Batch, Begun, Direction, Helper},
+    cpu,
     crypto::DataKey,
     device::Device,
     gfp::Gfp,
     keypair::Keypair,
     messages::{
         padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, MAX_QUEUED_PACKETS,
-        REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME, TAG_LEN,
+        REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME,
     },
     net::{
         device::Trouble,
         icmp,
-        skb::{Control, Protocol, SkBuff},
+        skb::{Control, Piece, Protocol, SkBuff},
         skb_list::SkbList,
     },
     peer::{Action, Peer, PeerRef},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
-    socket, timers,
+    socket, timer, timers,
 };
 
 /// Room for the outer headers: Ethernet's and what else a device may want, IPv6's and UDP's.
@@ -30,6 +36,18 @@ const OUTER_HEADROOM: usize = 64 + 40 + 8;
 
 /// A batch with more bytes than this is worth another CPU's attention.
 const OFFLOAD_BYTES: usize = 4096;
+
+/// How many packets are collected at most while a peer is busy.
+const COLLECTED_PACKETS: usize = 64;
+
+/// How many batches may wait for a peer, so that its packets are about [`MAX_QUEUED_PACKETS`].
+const MAX_QUEUED_BATCHES: usize = MAX_QUEUED_PACKETS / COLLECTED_PACKETS;
+
+/// How many messages one buffer of datagrams may hold: as many as UDP accepts from user space.
+const RUN_MESSAGES: usize = 64;
+
+/// How many bytes one buffer of datagrams may hold, so that it fits into an IP packet.
+const RUN_BYTES: usize = 65_000;
 
 /// Takes a packet that was routed to the device.
 ///
@@ -135,29 +153,93 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
     }
 }
 
-/// Encrypts packets and sends them in order: here if nothing is in the way and they are few, else
-/// by way of the peer's queue.
-fn submit(keypair: &RcuArc<Keypair>, mut packets: SkbList) {
+/// Encrypts packets and sends them in order.
+///
+/// A lone packet is encrypted and sent where it is, which is the quickest. When many come without
+/// an answer in between, they are collected for a moment and sent together, which is the cheapest.
+/// A large packet, or what is left of one, goes to another CPU if one has nothing to do.
+fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
     let peer = &keypair.peer;
+    let mut packets = packets;
     let mut bytes = 0usize;
     packets.for_each(|skb| bytes = bytes.saturating_add(skb.len()));
-    let offload = bytes > OFFLOAD_BYTES && crate::cpu::online_count() > 1;
-    if !offload && peer.outgoing.begin_if_idle() {
+    if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
+        enqueue(keypair, packets, Helper::IfIdle);
+    } else if bytes <= OFFLOAD_BYTES && peer.pace.is_busy() {
+        let mut packets = Some(packets);
+        let collected = peer.outgoing.extend_last(keypair, |waiting| {
+            if waiting.len() < COLLECTED_PACKETS {
+                if let Some(mut packets) = packets.take() {
+                    waiting.append(&mut packets);
+                }
+            }
+            packets.is_none()
+        });
+        if let (false, Some(packets)) = (collected, packets) {
+            enqueue(keypair, packets, Helper::Always);
+        }
+    } else if peer.outgoing.begin_if_idle() {
         deliver(keypair, Seal::process(keypair, packets));
         peer.outgoing.drain_as_owner(deliver);
-        return;
+    } else {
+        enqueue(keypair, packets, Helper::Never);
     }
+}
+
+/// Puts packets into the peer's queue.
+fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
+    let peer = &keypair.peer;
     let count = packets.len();
-    let queued = match Batch::new(keypair.clone(), packets) {
-        Ok(batch) => peer.outgoing.push(batch, MAX_QUEUED_PACKETS, offload),
-        Err(_) => false,
-    };
-    if !queued {
-        peer.device
-            .netdev
-            .count_trouble(Trouble::SendingDropped, count);
+    let queued = Batch::new(keypair.clone(), packets)
+        .and_then(|batch| peer.outgoing.push(batch, MAX_QUEUED_BATCHES, helper));
+    match queued {
+        Ok(Begun::Elsewhere) => {}
+        Ok(Begun::Here) => peer.outgoing.drain(deliver),
+        Err(_) => {
+            let netdev = &peer.device.netdev;
+            netdev.count_trouble(Trouble::SendingDropped, count);
+        }
     }
-    peer.outgoing.drain(deliver);
+}
+
+/// How busy a peer is being sent to.
+///
+/// The tick, how many packets were sent in it without anything being received after them, and
+/// whether that was a lot in the tick before: 32, 31 bits and one bit of a number.
+pub(crate) struct Pace(Atomic<i64>);
+
+impl Pace {
+    /// So many packets in a tick are a lot.
+    const MANY: i64 = 32;
+
+    /// A peer that nothing has been sent to.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Counts a packet. Returns whether others have been sent so often lately that it is worthwhile
+    /// to wait for more.
+    fn is_busy(&self) -> bool {
+        let seen = self.0.load(Relaxed);
+        let (tick, count, was_busy) = (seen >> 32, seen >> 1 & 0x7fff_ffff, seen & 1);
+        let now = i64::from(timer::tick());
+        let (count, was_busy) = match now.wrapping_sub(tick) {
+            0 => ((count + 1).min(0x7fff_ffff), was_busy),
+            1 => (1, i64::from(count > Self::MANY)),
+            _ => (1, 0),
+        };
+        // Two CPUs may count one packet only: this is a guess anyway.
+        self.0.store(now << 32 | count << 1 | was_busy, Relaxed);
+        was_busy != 0 || count > Self::MANY
+    }
+
+    /// Something was received: a sender that waits for answers shall not wait for more to send.
+    #[inline]
+    pub(crate) fn answered(&self) {
+        if self.0.load(Relaxed) != 0 {
+            self.0.store(0, Relaxed);
+        }
+    }
 }
 
 /// Encryption.
@@ -166,21 +248,27 @@ pub(crate) struct Seal;
 impl Direction for Seal {
     /// Packets as they were routed to the device; an empty one stands for a keepalive.
     type Input = SkbList;
-    /// Data messages, ready to be sent.
+    /// Datagrams of data messages, ready to be sent.
     type Output = SkbList;
 
     fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
-        let mut messages = SkbList::new();
+        let mut sealer = Sealer::new(keypair);
         while let Some(skb) = packets.pop_front() {
-            if seal_packet(keypair, skb, &mut messages).is_err() {
-                keypair
-                    .peer
-                    .device
-                    .netdev
-                    .count_trouble(Trouble::SendingDropped, 1);
+            let mtu = skb.control().length as usize;
+            if skb.is_gso() {
+                match skb.segment() {
+                    Ok(mut segments) => {
+                        while let Some(segment) = segments.pop_front() {
+                            sealer.add(segment, mtu);
+                        }
+                    }
+                    Err(_) => sealer.dropped += 1,
+                }
+            } else {
+                sealer.add(skb, mtu);
             }
         }
-        messages
+        sealer.finish()
     }
 
     fn finished(keypair: &RcuArc<Keypair>) {
@@ -188,68 +276,247 @@ impl Direction for Seal {
     }
 }
 
-/// Encrypts one packet, or all that a GSO packet stands for.
-fn seal_packet(keypair: &Keypair, skb: SkBuff, messages: &mut SkbList) -> Result {
-    let mtu = skb.control().length as usize;
-    let mut segments = if skb.is_gso() {
-        skb.segment()?
-    } else {
-        let mut single = SkbList::new();
-        single.push_back(skb);
-        single
-    };
-    let mut counter = keypair
-        .reserve_counters(segments.len())
-        .ok_or(EKEYEXPIRED)?;
-    while let Some(segment) = segments.pop_front() {
-        messages.push_back(seal(keypair, counter, segment, mtu)?);
-        counter = counter.wrapping_add(1);
-    }
-    Ok(())
+/// Encrypts packets one after the other. Messages of the same length go into one datagram buffer,
+/// which passes through the IP layer once and is cut up at the very end (UDP GSO).
+struct Sealer<'a> {
+    keypair: &'a Keypair,
+    datagrams: SkbList,
+    dropped: usize,
+    /// Packets whose messages will be of `size` bytes, the last one's possibly less.
+    run: SkbList,
+    size: usize,
+    bytes: usize,
+    ds: u8,
+    complete: bool,
 }
 
-/// Makes a data message of a packet (whitepaper section 5.4.6).
-fn seal(keypair: &Keypair, counter: u64, mut packet: SkBuff, mtu: usize) -> Result<SkBuff> {
-    let len = packet.len();
-    let padded = len + padding(len, mtu);
+impl<'a> Sealer<'a> {
+    fn new(keypair: &'a Keypair) -> Self {
+        Self {
+            keypair,
+            datagrams: SkbList::new(),
+            dropped: 0,
+            run: SkbList::new(),
+            size: 0,
+            bytes: 0,
+            ds: 0,
+            complete: false,
+        }
+    }
+
+    /// Adds a packet.
+    fn add(&mut self, mut packet: SkBuff, mtu: usize) {
+        let len = packet.len();
+        let padded = len.saturating_add(padding(len, mtu));
+        let size = padded.saturating_add(DATA_MIN_LEN);
+        let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
+        packet.set_control(Control {
+            length: padded as u32,
+            ds,
+            ..Control::default()
+        });
+        let fits = !self.run.is_empty()
+            && !self.complete
+            && ds == self.ds
+            && size <= self.size
+            && self.run.len() < RUN_MESSAGES
+            && self.bytes.saturating_add(size) <= RUN_BYTES;
+        if !fits {
+            self.end_run();
+            self.size = size;
+            self.ds = ds;
+        }
+        self.complete = size < self.size;
+        self.bytes = self.bytes.saturating_add(size);
+        self.run.push_back(packet);
+    }
+
+    /// Encrypts the packets of the run.
+    fn end_run(&mut self) {
+        self.complete = false;
+        self.bytes = 0;
+        let count = self.run.len();
+        if count == 0 {
+            return;
+        }
+        let Some(mut counter) = self.keypair.reserve_counters(count) else {
+            self.dropped += count;
+            self.run = SkbList::new();
+            return;
+        };
+        if count > 1 {
+            if let Ok(datagrams) = seal_run(self.keypair, counter, &mut self.run, self.size) {
+                self.datagrams.push_back(datagrams);
+                self.run = SkbList::new();
+                return;
+            }
+            // Memory is short: perhaps there is some for one at a time. Their counters must not be
+            // used again.
+            match self.keypair.reserve_counters(count) {
+                Some(again) => counter = again,
+                None => {
+                    self.dropped += count;
+                    self.run = SkbList::new();
+                    return;
+                }
+            }
+        }
+        while let Some(packet) = self.run.pop_front() {
+            match seal_single(self.keypair, counter, packet) {
+                Ok(datagram) => self.datagrams.push_back(datagram),
+                Err(_) => self.dropped += 1,
+            }
+            counter = counter.wrapping_add(1);
+        }
+    }
+
+    /// Returns the datagrams.
+    fn finish(mut self) -> SkbList {
+        self.end_run();
+        if self.dropped != 0 {
+            let netdev = &self.keypair.peer.device.netdev;
+            netdev.count_trouble(Trouble::SendingDropped, self.dropped);
+        }
+        self.datagrams
+    }
+}
+
+/// The scratch that encryption wants in front of a packet is where the header goes, and this many
+/// bytes in front of that.
+const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
+
+/// Makes a data message of a packet (whitepaper section 5.4.6) in a buffer that begins with
+/// [`BEFORE_HEADER`] bytes of scratch. Errors: `EINVAL` if the packet is not what it seems to be.
+fn seal_into(buffer: &mut [u8], keypair: &Keypair, counter: u64, packet: &SkBuff) -> Result {
+    let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
+    if !packet.copy_finished(text.get_mut(..packet.len()).ok_or(EINVAL)?) {
+        return Err(EINVAL);
+    }
+    if !keypair.sending.seal_in_place(counter, buffer) {
+        return Err(EINVAL);
+    }
     let header = DataHeader {
         receiver: keypair.remote_index,
         counter,
     };
-    // The scratch that encryption wants in front of the packet is where the header goes, and
-    // headroom in front of that.
-    const MORE: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
-    let mut message = SkBuff::alloc_with(
-        OUTER_HEADROOM,
-        MORE,
-        DATA_HEADER_LEN + padded + TAG_LEN,
-        Gfp::Atomic,
-        |buffer| {
-            let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
-            if !packet.copy_finished(text.get_mut(..len).ok_or(EINVAL)?) {
-                return Err(EINVAL);
-            }
-            if !keypair.sending.seal_in_place(counter, buffer) {
-                return Err(EINVAL);
-            }
-            buffer
-                .get_mut(MORE..DataKey::SCRATCH)
-                .ok_or(EINVAL)?
-                .copy_from_slice(&header.to_bytes());
-            Ok(())
-        },
-    )?;
-    let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
-    message.set_control(Control {
+    buffer
+        .get_mut(BEFORE_HEADER..DataKey::SCRATCH)
+        .ok_or(EINVAL)?
+        .copy_from_slice(&header.to_bytes());
+    Ok(())
+}
+
+/// Makes a datagram of one packet.
+fn seal_single(keypair: &Keypair, counter: u64, mut packet: SkBuff) -> Result<SkBuff> {
+    let Control { length, ds, .. } = packet.control();
+    let len = DATA_MIN_LEN.saturating_add(length as usize);
+    let fill = |buffer: &mut [u8]| seal_into(buffer, keypair, counter, &packet);
+    let mut datagram = SkBuff::alloc_with(OUTER_HEADROOM, BEFORE_HEADER, len, Gfp::Atomic, fill)?;
+    finish_datagram(&mut datagram, &mut packet, ds);
+    packet.consume();
+    Ok(datagram)
+}
+
+/// Makes one buffer of datagrams of all packets, whose messages are of `size` bytes each. Takes
+/// packets out only if all goes well.
+fn seal_run(keypair: &Keypair, first: u64, run: &mut SkbList, size: usize) -> Result<SkBuff> {
+    let count = run.len();
+    let each = (Piece::MAX - BEFORE_HEADER)
+        .checked_div(size)
+        .filter(|each| *each != 0)
+        .ok_or(EINVAL)?;
+    let mut datagrams = SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?;
+    let mut counter = first;
+    let mut left = count;
+    let mut piece: Option<(Piece, usize)> = None;
+    let mut result = Ok(());
+    run.for_each(|packet| {
+        if result.is_err() {
+            return;
+        }
+        let len = DATA_MIN_LEN.saturating_add(packet.control().length as usize);
+        result = seal_in_piece(
+            &mut piece,
+            keypair,
+            counter,
+            packet,
+            len,
+            size,
+            left.min(each),
+        );
+        counter = counter.wrapping_add(1);
+        left -= 1;
+        if result.is_ok() && (left == 0 || (count - left) % each == 0) {
+            result = close_piece(&mut piece, &mut datagrams);
+        }
+    });
+    result?;
+    datagrams.set_datagrams(size, count)?;
+    let mut ds = 0;
+    let mut is_first = true;
+    run.for_each(|packet| {
+        if is_first {
+            ds = packet.control().ds;
+            finish_datagram(&mut datagrams, packet, ds);
+            is_first = false;
+        }
+    });
+    while let Some(packet) = run.pop_front() {
+        packet.consume();
+    }
+    Ok(datagrams)
+}
+
+/// Encrypts a packet behind those that are in a piece already; begins one for `room` of them if
+/// there is none.
+fn seal_in_piece(
+    piece: &mut Option<(Piece, usize)>,
+    keypair: &Keypair,
+    counter: u64,
+    packet: &SkBuff,
+    len: usize,
+    size: usize,
+    room: usize,
+) -> Result {
+    let (piece, used) = match piece {
+        Some(begun) => begun,
+        None => {
+            let new = Piece::alloc(BEFORE_HEADER.saturating_add(size.saturating_mul(room)))?;
+            piece.insert((new, BEFORE_HEADER))
+        }
+    };
+    let start = used.checked_sub(BEFORE_HEADER).ok_or(EINVAL)?;
+    let end = used.checked_add(len).ok_or(EINVAL)?;
+    let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
+    // The scratch is the end of the message before.
+    let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
+    seal_into(buffer, keypair, counter, packet)?;
+    *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
+    *used = end;
+    Ok(())
+}
+
+/// Adds a full piece to the datagrams.
+fn close_piece(piece: &mut Option<(Piece, usize)>, datagrams: &mut SkBuff) -> Result {
+    match piece.take() {
+        Some((mut piece, used)) => {
+            piece.shorten(used);
+            datagrams.append(piece, BEFORE_HEADER)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Gives a datagram what it needs of the packet that is in it.
+fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8) {
+    datagram.set_control(Control {
         ds,
         ..Control::default()
     });
-    if len != 0 {
-        message.copy_flow_hash(&packet);
-        message.take_owner(&mut packet);
+    if packet.len() != 0 {
+        datagram.copy_flow_hash(packet);
+        datagram.take_owner(packet);
     }
-    packet.consume();
-    Ok(message)
 }
 
 /// Sends a batch of data messages.

@@ -2,6 +2,8 @@
 
 //! The device's UDP sockets, and sending to an endpoint through them.
 
+#![forbid(unsafe_code)]
+
 use core::net::{Ipv4Addr, Ipv6Addr};
 use kernel::{
     prelude::*,
@@ -150,7 +152,7 @@ impl Sockets {
                 }
             }
         };
-        let sent = send_all(&mut packets, route, |skb, route, ds| {
+        let sent = send_all(context.netdev, &mut packets, route, |skb, route, ds| {
             self.v4
                 .send_v4(context.netdev, skb, route, &flow, ds, guard)
         });
@@ -202,7 +204,7 @@ impl Sockets {
                 }
             }
         };
-        let sent = send_all(&mut packets, route, |skb, route, ds| {
+        let sent = send_all(context.netdev, &mut packets, route, |skb, route, ds| {
             v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
         });
         (sent, changed)
@@ -218,6 +220,7 @@ struct Sending<'a> {
 
 /// Sends the packets of a list by one route; the DS field of each is in its control.
 fn send_all(
+    netdev: &NetDevice,
     packets: &mut SkbList,
     route: Route,
     mut send: impl FnMut(SkBuff, Route, u8) -> Result,
@@ -231,8 +234,10 @@ fn send_all(
             last.as_ref().map(Route::share)
         };
         let Some(route) = route else { break };
-        let (len, ds) = (skb.len(), skb.control().ds);
+        let (len, parts, ds) = (skb.len(), skb.parts(), skb.control().ds);
         send(skb, route, ds)?;
+        // The IP layer counts the buffer as one packet.
+        netdev.count_sent(parts - 1, 0);
         bytes = bytes.saturating_add(len);
     }
     Ok(bytes)

@@ -5,6 +5,8 @@
 //! The events are named after what has happened; each says which timers that sets or stops. All of
 //! them may be called in any context but hard interrupts.
 
+#![forbid(unsafe_code)]
+
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
@@ -67,8 +69,9 @@ fn jiffies(ns: u64) -> Jiffies {
 /// The time after which a handshake message is considered lost, a bit random so that two peers do
 /// not keep starting at the same time.
 fn rekey_timeout(more: u64) -> Jiffies {
-    jiffies(REKEY_TIMEOUT + more)
-        .saturating_add(timer::random_below_ms((REKEY_TIMEOUT_JITTER_MAX / 1_000_000) as u32))
+    jiffies(REKEY_TIMEOUT + more).saturating_add(timer::random_below_ms(
+        (REKEY_TIMEOUT_JITTER_MAX / 1_000_000) as u32,
+    ))
 }
 
 impl Timers {
@@ -117,7 +120,11 @@ where
 #[inline]
 pub(crate) fn data_sent(peer: &RcuArc<Peer>) {
     if !peer.timers.new_handshake.is_pending() {
-        arm(peer, &peer.timers.new_handshake, rekey_timeout(KEEPALIVE_TIMEOUT));
+        arm(
+            peer,
+            &peer.timers.new_handshake,
+            rekey_timeout(KEEPALIVE_TIMEOUT),
+        );
     }
 }
 
@@ -125,7 +132,11 @@ pub(crate) fn data_sent(peer: &RcuArc<Peer>) {
 #[inline]
 pub(crate) fn data_received(peer: &RcuArc<Peer>) {
     if !peer.timers.send_keepalive.is_pending() {
-        arm(peer, &peer.timers.send_keepalive, jiffies(KEEPALIVE_TIMEOUT));
+        arm(
+            peer,
+            &peer.timers.send_keepalive,
+            jiffies(KEEPALIVE_TIMEOUT),
+        );
     } else if !peer.timers.need_another_keepalive.load(Relaxed) {
         peer.timers.need_another_keepalive.store(true, Relaxed);
     }
@@ -148,7 +159,11 @@ pub(crate) fn authenticated_received(peer: &RcuArc<Peer>) {
 pub(crate) fn authenticated_traversed(peer: &RcuArc<Peer>) {
     let interval = peer.timers.persistent_keepalive_interval.load(Relaxed);
     if interval != 0 {
-        arm(peer, &peer.timers.persistent_keepalive, timer::seconds(interval as u32));
+        arm(
+            peer,
+            &peer.timers.persistent_keepalive,
+            timer::seconds(interval as u32),
+        );
     }
 }
 
@@ -195,7 +210,11 @@ impl TimerExpired<SEND_KEEPALIVE> for Peer {
     fn expired(this: RcuArc<Self>) {
         this.send_keepalive();
         if this.timers.need_another_keepalive.xchg(false, Relaxed) {
-            arm(&this, &this.timers.send_keepalive, jiffies(KEEPALIVE_TIMEOUT));
+            arm(
+                &this,
+                &this.timers.send_keepalive,
+                jiffies(KEEPALIVE_TIMEOUT),
+            );
         }
     }
 }

@@ -31,47 +31,26 @@ mod timer;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 
-#[forbid(unsafe_code)]
 mod allowedips;
-#[forbid(unsafe_code)]
 mod batch;
-#[forbid(unsafe_code)]
 mod cookie;
-#[forbid(unsafe_code)]
 mod device;
-#[forbid(unsafe_code)]
 mod endpoint;
-#[forbid(unsafe_code)]
 mod engine;
-#[forbid(unsafe_code)]
 mod handshake;
-#[forbid(unsafe_code)]
 mod index_seal;
-#[forbid(unsafe_code)]
 mod keypair;
-#[forbid(unsafe_code)]
 mod lane;
-#[forbid(unsafe_code)]
 mod messages;
-#[forbid(unsafe_code)]
 mod netlink;
-#[forbid(unsafe_code)]
 mod noise;
-#[forbid(unsafe_code)]
 mod peer;
-#[forbid(unsafe_code)]
 mod ratelimiter;
-#[forbid(unsafe_code)]
 mod receive;
-#[forbid(unsafe_code)]
 mod replay;
-#[forbid(unsafe_code)]
 mod send;
-#[forbid(unsafe_code)]
 mod socket;
-#[forbid(unsafe_code)]
 mod tai64n;
-#[forbid(unsafe_code)]
 mod timers;
 
 use crate::{

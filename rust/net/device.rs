@@ -5,10 +5,7 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use core::{ffi::CStr, ptr::NonNull};
-use kernel::{
-    sync::aref::AlwaysRefCounted,
-    types::Opaque,
-};
+use kernel::{str::CStrExt as _, sync::aref::AlwaysRefCounted, types::Opaque};
 
 use super::{namespace::Net, rtnl::RtnlGuard};
 use crate::bindings;
@@ -101,7 +98,7 @@ impl NetDevice {
     /// Finds a device of a namespace by its name. Valid while the RTNL is held.
     pub(crate) fn by_name<'a>(net: &'a Net, name: &CStr, _rtnl: &'a RtnlGuard) -> Option<&'a Self> {
         // SAFETY: The namespace and the name are valid and the RTNL held.
-        let dev = unsafe { bindings::__dev_get_by_name(net.as_raw(), name.as_ptr().cast()) };
+        let dev = unsafe { bindings::__dev_get_by_name(net.as_raw(), name.as_char_ptr()) };
         // SAFETY: The RTNL keeps the device from going away.
         (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) })
     }
@@ -113,19 +110,12 @@ impl NetDevice {
         let name = unsafe { (&raw const (*self.as_raw()).name).read_volatile() };
         let mut bytes = [0u8; 16];
         for (to, from) in bytes.iter_mut().zip(name) {
-            *to = from as u8;
+            *to = from;
         }
         if let Some(last) = bytes.last_mut() {
             *last = 0;
         }
         f(CStr::from_bytes_until_nul(&bytes).unwrap_or_default())
-    }
-
-    /// Returns the namespace that the device is in now.
-    pub(crate) fn namespace<'a>(&'a self, _rtnl: &'a RtnlGuard) -> &'a Net {
-        // SAFETY: The device is valid, and the RTNL keeps it where it is; its namespace lives
-        // while it has devices.
-        unsafe { Net::from_raw(bindings::dev_net(self.as_raw())) }
     }
 
     /// Says that the link has no carrier. Context: under the RTNL.

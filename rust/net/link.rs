@@ -190,8 +190,9 @@ unsafe extern "C" fn setup<T: TunnelDriver>(dev: *mut bindings::net_device) {
         (*dev).header_ops = &raw const bindings::ip_tunnel_header_ops;
         (*dev).hard_header_len = 0;
         (*dev).addr_len = 0;
-                (*dev).type_ = bindings::ARPHRD_NONE as u16;
-        (*dev).flags = bindings::net_device_flags_IFF_POINTOPOINT | bindings::net_device_flags_IFF_NOARP;
+        (*dev).type_ = bindings::ARPHRD_NONE as u16;
+        (*dev).flags =
+            bindings::net_device_flags_IFF_POINTOPOINT | bindings::net_device_flags_IFF_NOARP;
         bindings::set_no_queue(dev);
         bindings::set_lltx(dev);
         bindings::set_tstats(dev);
@@ -225,7 +226,10 @@ unsafe extern "C" fn new_link<T: TunnelDriver>(
         // SAFETY: rtnetlink has noted in the device which operations it is created by, which are
         // the `ops` of a `LinkKind<T>`, registered and hence valid.
         let kind = unsafe {
-            let ops = (*dev).rtnl_link_ops.cast_mut().cast::<Opaque<bindings::rtnl_link_ops>>();
+            let ops = (*dev)
+                .rtnl_link_ops
+                .cast_mut()
+                .cast::<Opaque<bindings::rtnl_link_ops>>();
             &*kernel::container_of!(ops, LinkKind<T>, ops)
         };
         let driver = T::new_link(&kind.context, net_device.into(), creating)?;

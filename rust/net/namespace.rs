@@ -153,6 +153,11 @@ impl<T: NamespaceExit> NamespaceWatch<T> {
         })
     }
 
+    /// The C callback.
+    ///
+    /// # Safety
+    ///
+    /// Only to be called by the networking core, with the RTNL held.
     unsafe extern "C" fn exit_rtnl(net: *mut bindings::net, _kill: *mut bindings::list_head) {
         // SAFETY: The core hands in a namespace that is valid for the duration of the call.
         let net = unsafe { Net::from_raw(net) };

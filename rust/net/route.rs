@@ -159,14 +159,6 @@ impl RouteCache {
         // SAFETY: The cache is initialised.
         unsafe { bindings::dst_cache_reset(self.cache.get()) };
     }
-
-    /// Makes all CPUs forget their routes at once.
-    ///
-    /// Context: no CPU uses the cache at the same time.
-    pub(crate) fn reset_now(&self) {
-        // SAFETY: The cache is initialised.
-        unsafe { bindings::dst_cache_reset_now(self.cache.get()) };
-    }
 }
 
 impl Drop for RouteCache {

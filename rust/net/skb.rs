@@ -183,6 +183,85 @@ impl SkBuff {
         }
     }
 
+    /// Allocates a buffer with `headroom` bytes reserved and nothing in it, for pieces to be added.
+    ///
+    /// Context: that of `gfp`. Errors: `ENOMEM`.
+    pub(crate) fn alloc_empty(headroom: usize, gfp: Gfp) -> Result<Self> {
+        Self::alloc_with(headroom, 0, 0, gfp, |_| Ok(()))
+    }
+
+    /// Appends the bytes of a piece from `offset` on to a packet without a linear part.
+    ///
+    /// Errors: `ENOSPC` if the packet has as many pieces as it can, `EINVAL` if there is nothing
+    /// behind `offset`.
+    pub(crate) fn append(&mut self, piece: Piece, offset: usize) -> Result {
+        let len = piece.len.checked_sub(offset).ok_or(EINVAL)?;
+        // SAFETY: The shared info of a valid buffer is valid.
+        let count = usize::from(unsafe { (*self.shared_info()).nr_frags });
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        if count >= bindings::MAX_SKB_FRAGS as usize {
+            return Err(ENOSPC);
+        }
+        let piece = ManuallyDrop::new(piece);
+        // SAFETY: The piece's memory has `len` bytes behind `offset`, and the buffer takes over its
+        // reference to the page; there is room for another fragment.
+        unsafe {
+            bindings::skb_add_rx_frag(
+                self.raw(),
+                count as i32,
+                piece.data.as_ptr().add(offset).cast(),
+                len as i32,
+                piece.len as u32,
+            )
+        };
+        Ok(())
+    }
+
+    /// Makes the packet stand for `count` datagrams of `size` bytes each, the last one possibly
+    /// shorter, which the device or the IP layer cuts it into (UDP GSO). Its UDP header is pushed
+    /// next.
+    ///
+    /// Errors: `EINVAL` if that cannot be the packet's length.
+    pub(crate) fn set_datagrams(&mut self, size: usize, count: usize) -> Result {
+        const UDP_HEADER: usize = 8;
+        const UDP_CHECKSUM: u16 = 6;
+
+        let fits = count > 1
+            && size.checked_mul(count).is_some_and(|all| all >= self.len())
+            && size
+                .checked_mul(count - 1)
+                .is_some_and(|most| most < self.len());
+        let start = self.headroom().checked_sub(UDP_HEADER).ok_or(EINVAL)?;
+        if !fits {
+            return Err(EINVAL);
+        }
+        let size = u16::try_from(size).map_err(|_| EINVAL)?;
+        let count = u16::try_from(count).map_err(|_| EINVAL)?;
+        let fields = bindings::sk_buff__bindgen_ty_4__bindgen_ty_2__bindgen_ty_1__bindgen_ty_1 {
+            csum_start: start as u16,
+            csum_offset: UDP_CHECKSUM,
+        };
+        self.headers_mut().__bindgen_anon_1.__bindgen_anon_1 = fields;
+        // SAFETY: The buffer and its shared info are valid.
+        unsafe {
+            let shared = self.shared_info();
+            (*shared).gso_size = size;
+            (*shared).gso_segs = count;
+            (*shared).gso_type = bindings::SKB_GSO_UDP_L4 as u32;
+            bindings::skb_set_csum_partial(self.raw());
+        }
+        Ok(())
+    }
+
+    /// Returns how many datagrams or packets this one stands for.
+    #[inline]
+    pub(crate) fn parts(&self) -> usize {
+        // SAFETY: The shared info of a valid buffer is valid.
+        usize::from(unsafe { (*self.shared_info()).gso_segs }).max(1)
+    }
+
     /// Returns the length of the packet in bytes, from its current start.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -210,8 +289,7 @@ impl SkBuff {
     pub(crate) fn pull_linear(&mut self, len: usize) -> Option<&[u8]> {
         if self.linear().len() < len {
             // SAFETY: The buffer is valid.
-            let pulled =
-                unsafe { bindings::pskb_may_pull(self.raw(), u32::try_from(len).ok()?) };
+            let pulled = unsafe { bindings::pskb_may_pull(self.raw(), u32::try_from(len).ok()?) };
             if !pulled {
                 return None;
             }
@@ -280,8 +358,8 @@ impl SkBuff {
         while consumed < len {
             let mut data: *const u8 = core::ptr::null();
             // SAFETY: The state was prepared above and the pointer is valid for writes.
-            let found =
-                unsafe { bindings::skb_seq_read(consumed as u32, &mut data, &mut state) } as usize;
+            let found = unsafe { bindings::skb_seq_read(consumed as u32, &mut data, &mut state) };
+            let found = found as usize;
             if found == 0 {
                 break;
             }
@@ -312,8 +390,7 @@ impl SkBuff {
             let start = usize::from(fields.csum_start).checked_sub(self.headroom());
             let field = start.and_then(|s| s.checked_add(usize::from(fields.csum_offset) + 2));
             match (start, field) {
-                (Some(start), Some(end))
-                    if start <= self.linear().len() && end <= self.len() => {}
+                (Some(start), Some(end)) if start <= self.linear().len() && end <= self.len() => {}
                 _ => return false,
             }
             // SAFETY: `to` has room for the whole packet, and the checksum fields were checked.
@@ -590,6 +667,56 @@ impl SkBuff {
         let ptr = self.into_raw();
         // SAFETY: The use is ours and given up here.
         unsafe { bindings::consume_skb(ptr.as_ptr()) };
+    }
+}
+
+/// Memory for a piece of a packet, in one or several adjacent pages.
+///
+/// # Invariants
+///
+/// `data` points at `len` initialised bytes of a page fragment on which this object owns a
+/// reference.
+pub(crate) struct Piece {
+    data: NonNull<u8>,
+    len: usize,
+}
+
+impl Piece {
+    /// The most bytes that a piece can have.
+    pub(crate) const MAX: usize = 32768;
+
+    /// Allocates a piece of zeros. Context: any but hard interrupts. Errors: `ENOMEM`, also if it is
+    /// longer than [`Self::MAX`] or than pages are at hand in one go.
+    pub(crate) fn alloc(len: usize) -> Result<Self> {
+        if len > Self::MAX {
+            return Err(ENOMEM);
+        }
+        // SAFETY: No requirements.
+        let data = unsafe { bindings::netdev_alloc_frag(len as u32) };
+        let data = NonNull::new(data.cast::<u8>()).ok_or(ENOMEM)?;
+        // SAFETY: The allocation has `len` bytes.
+        unsafe { data.as_ptr().write_bytes(0, len) };
+        // INVARIANT: Just allocated and initialised.
+        Ok(Self { data, len })
+    }
+
+    /// Gives up the bytes from `len` on.
+    pub(crate) fn shorten(&mut self, len: usize) {
+        // INVARIANT: The bytes before are as initialised as they were.
+        self.len = self.len.min(len);
+    }
+
+    /// Returns the bytes.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: By the type invariant; the reference to the page is ours alone.
+        unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours and given up here.
+        unsafe { bindings::skb_free_frag(self.data.as_ptr().cast()) };
     }
 }
 

@@ -143,10 +143,5 @@ impl Drop for SkbList {
 #[inline]
 unsafe fn skb_next(skb: NonNull<bindings::sk_buff>) -> *mut *mut bindings::sk_buff {
     // SAFETY: By the safety requirement. `next` is the first field, in unions with other links.
-    unsafe {
-        &raw mut (*skb.as_ptr())
-            .__bindgen_anon_1
-            .__bindgen_anon_1
-            .next
-    }
+    unsafe { &raw mut (*skb.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.next }
 }

@@ -110,12 +110,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     ///
     /// It must be closed before its namespace has died ([`super::namespace::NamespaceExit`]).
     /// Context: process context, may sleep. Errors: `EADDRINUSE`, `ENOMEM`, …
-    pub(crate) fn open(
-        net: &Net,
-        family: Family,
-        port: u16,
-        receiver: RcuArc<T>,
-    ) -> Result<Self> {
+    pub(crate) fn open(net: &Net, family: Family, port: u16, receiver: RcuArc<T>) -> Result<Self> {
         let mut config = bindings::udp_port_cfg {
             family: match family {
                 Family::V4 => bindings::AF_INET as u8,
@@ -201,9 +196,10 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
 
     /// Returns whether an IPv6 address is one of this host in the socket's namespace.
     pub(crate) fn is_local_v6(&self, address: [u8; 16], guard: &Guard) -> bool {
+        let address = in6_addr(address);
         // SAFETY: The namespace is alive while the guard is.
-        self.net(guard)
-            .is_ok_and(|net| unsafe { bindings::ipv6_is_local_address(net, &in6_addr(address)) })
+        let is_local = |net| unsafe { bindings::ipv6_is_local_address(net, &address) };
+        self.net(guard).is_ok_and(is_local)
     }
 
     /// Finds the route of an IPv4 flow and fills in its source address.
@@ -386,4 +382,3 @@ unsafe extern "C" fn encap_receive<T: DatagramReceiver>(
     T::receive(unsafe { RcuArc::borrow_raw(receiver) }, skb);
     0
 }
-
