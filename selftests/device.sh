@@ -47,8 +47,8 @@ check "MTU 0" ip -n a link set wg1 mtu 0
 check_fails "a hardware address is not for it" ip -n a link set wg1 address 02:00:00:00:00:01
 check "delete while up" bash -c 'ip -n a link set wg1 mtu 1420 up && ip -n a link del wg1'
 check_fails "it is gone" ip -n a link show wg1
-check "forty links at once" bash -c 'for i in {1..40}; do ip -n a link add many$i type wireguard && ip -n a link set many$i up || exit 1; done'
-check "gone by their group" bash -c 'for i in {1..40}; do ip -n a link set many$i group 7; done; ip -n a link del group 7'
+check "twenty links at once" bash -c 'for i in {1..20}; do ip -n a link add many$i type wireguard && ip -n a link set many$i up || exit 1; done'
+check "gone by their group" bash -c 'for i in {1..20}; do ip -n a link set many$i group 7; done; ip -n a link del group 7'
 check_fails "all of them" ip -n a link show many17
 ip -n a link del wg0
 
@@ -183,8 +183,13 @@ done
 chapter "UDP and TCP of every size, checked byte for byte"
 check "1,600 UDP datagrams of 1 to 1,600 bytes over IPv4, sent with and without segmentation, arrive as they were" \
 	python3 -B "$here/lib/datagrams.py" a b 10.2.0.2
+in_order() { grep -q 'overtaken by a later one: 0' "$1" || { cat "$1"; return 1; }; }
+cp "$check_log/output" "$net_tmp/order4"
 check "the same over IPv6" python3 -B "$here/lib/datagrams.py" a b fd02::2
-head -c 3000000 /dev/urandom >"$net_tmp/random"
+cp "$check_log/output" "$net_tmp/order6"
+check "none was overtaken by a later one, over IPv4" in_order "$net_tmp/order4"
+check "nor over IPv6" in_order "$net_tmp/order6"
+head -c 2000000 /dev/urandom >"$net_tmp/random"
 file_through() { # file_through ADDRESS
 	ip netns exec b timeout 60 ncat -l 99 --recv-only >"$net_tmp/arrived" 2>/dev/null </dev/null &
 	local pid=$!
@@ -193,7 +198,7 @@ file_through() { # file_through ADDRESS
 	wait $pid
 	cmp "$net_tmp/random" "$net_tmp/arrived"
 }
-check "three megabytes of TCP, IPv4 inside, arrive as they were" file_through 10.2.0.2
+check "two megabytes of TCP, IPv4 inside, arrive as they were" file_through 10.2.0.2
 check "IPv6 inside" file_through fd02::2
 on a ethtool -K wg0 tso off gso off tx off >/dev/null 2>&1
 check "without segmentation or checksum offload" file_through 10.2.0.2
@@ -204,7 +209,7 @@ on b ethtool -K wg0 gro on >/dev/null 2>&1
 on a ethtool -K eth0 tx off tso off gso off >/dev/null 2>&1; on b ethtool -K eth0 gro on tx off >/dev/null 2>&1
 check "when the cable below offers no offloads and does GRO" file_through 10.2.0.2
 on a ethtool -K eth0 tx on gso on tso on >/dev/null 2>&1; on b ethtool -K eth0 tx on >/dev/null 2>&1
-for mtu in 576 1280 1419 1421 1500 9000; do
+for mtu in 576 1280 1421 9000; do
 	ip -n a link set wg0 mtu $mtu; ip -n b link set wg0 mtu $mtu
 	if [ $mtu -ge 1280 ]; then
 		for n in a b; do ip -n $n address replace "fd02::$([ $n = a ] && echo 1 || echo 2)/64" dev wg0; done
@@ -216,9 +221,9 @@ done
 ip -n a link set wg0 mtu 1420; ip -n b link set wg0 mtu 1420
 for n in a b; do ip -n $n address replace "fd02::$([ $n = a ] && echo 1 || echo 2)/64" dev wg0; done
 iperf_server b
-check_prints "eight TCP streams at once" '[1-9][0-9]* Mbit/s' iperf a -c 10.2.0.2 -t 3 -P 8
-check_prints "and back, over IPv6" '[1-9][0-9]* Mbit/s' iperf a -c fd02::2 -t 3 -P 8 -R
-check_prints "both ways at once" '[1-9][0-9]* Mbit/s' iperf a -c 10.2.0.2 -t 3 --bidir
+check_prints "eight TCP streams at once" '[1-9][0-9]* Mbit/s' iperf a -c 10.2.0.2 -t 2 -P 8
+check_prints "and back, over IPv6" '[1-9][0-9]* Mbit/s' iperf a -c fd02::2 -t 2 -P 8 -R
+check_prints "both ways at once" '[1-9][0-9]* Mbit/s' iperf a -c 10.2.0.2 -t 2 --bidir
 check_prints "UDP of 64 bytes" '[1-9][0-9]* Mbit/s' iperf a -c 10.2.0.2 -t 2 -u -b 2M -l 64
 check_prints "UDP of 9,000 bytes, in fragments" '[1-9][0-9]* Mbit/s' iperf a -c 10.2.0.2 -t 2 -u -b 10M -l 9000
 check_equal "neither end counted a fault of the other" "$(for n in a b; do statistic $n wg0 rx_errors; statistic $n wg0 rx_dropped; done | xargs)" "0 0 0 0"
