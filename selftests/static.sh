@@ -38,7 +38,7 @@ chapter "Licence"
 unlicensed() { # unlicensed FOLDER: prints what states no licence in its first two lines
 	local file bad=0
 	while IFS= read -r -d '' file; do
-		case $file in COPYING | LICENSES/* | *.lock | .gitignore | */.gitignore) continue ;; esac
+		case $file in COPYING | LICENSE | LICENSES/* | *.lock | .gitignore | */.gitignore) continue ;; esac
 		[ -s "$1/$file" ] && [ ! -L "$1/$file" ] || continue
 		if ! head -n 2 "$1/$file" | grep -aqE 'SPDX-License-Identifier: \(?(GPL-2.0)'; then
 			echo "$file: its first or second line must say SPDX-License-Identifier: GPL-2.0"

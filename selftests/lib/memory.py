@@ -5,14 +5,15 @@
 Reads commands, one a line:
   measure      takes a sample: bytes in slab objects that cannot be reclaimed, vmalloc, per-CPU memory
   leak         leaves 1 KiB of slab behind for good (a System V message): the seed that the test must find
-  begin        forgets the samples so far
-  slopes WORDS prints the growth per sample since `begin`, a line per kind of memory: name, bytes per sample
+  begin N      forgets the samples so far; from now on there is one for every N repetitions
+  slopes       prints the growth per repetition since `begin`: a line per kind of memory, with its first and last value
 """
 
 import ctypes
 import os
 import statistics
 import sys
+import time
 
 SLAB = "/sys/kernel/slab"
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -43,12 +44,16 @@ def reclaimable():
 
 
 def slabinfo():
-    """{cache: bytes in objects in use}"""
-    return {line.split()[0]: int(line.split()[1]) * int(line.split()[3]) for line in read("/proc/slabinfo").splitlines()[2:]}
+    """{cache: objects in use}"""
+    out = {}
+    for line in read("/proc/slabinfo").splitlines()[2:]:
+        words = line.split()
+        out[words[0]], sizes[words[0]] = int(words[1]), int(words[3])
+    return out
 
 
 def caches():
-    """Bytes in use per slab cache that cannot be reclaimed. Freed objects that a processor still hoards count as used, so
+    """Objects in use per slab cache that cannot be reclaimed. Freed objects that a processor still hoards count as used, so
     a cache that seems to have grown is made to give them back first; the others have certainly not grown."""
     first = slabinfo()
     last = samples[-1][1] if samples else {}
@@ -58,8 +63,11 @@ def caches():
                 write(SLAB + "/" + name + "/shrink", "1")
             except OSError:
                 pass
+    # What is in use only for a moment (a file's name, what waits for a grace period) is not in use twice.
     second = slabinfo()
-    return {name: min(size, second[name]) for name, size in first.items() if name in second and name not in ignored}
+    time.sleep(0.05)
+    third = slabinfo()
+    return {name: min(number, second[name], third[name]) for name, number in first.items() if name in second and name in third and name not in ignored}
 
 
 def hoarded():
@@ -71,13 +79,13 @@ def meminfo():
     return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in read("/proc/meminfo").splitlines()}
 
 
-samples, ignored = [], reclaimable()
+samples, ignored, sizes = [], reclaimable(), {}
 
 
 def measure():
     slabs, info = caches(), meminfo()
     known = hoarded() + sum(info[n] for n in ("MemFree", "Slab", "PageTables", "KernelStack", "Buffers", "Cached", "AnonPages", "VmallocUsed", "Percpu"))
-    samples.append(({"slab": sum(slabs.values()), "vmalloc": info["VmallocUsed"], "percpu": info["Percpu"],
+    samples.append(({"slab": sum(number * sizes[name] for name, number in slabs.items()), "vmalloc": info["VmallocUsed"], "percpu": info["Percpu"],
                      "pages": info["MemTotal"] - known}, slabs))
 
 
@@ -88,10 +96,18 @@ def slope(values):
 
 
 def slopes():
+    """Growth per repetition. Slab is summed over the caches that grow by a third of an object or more: a leak at every
+    repetition, or at every third, is that much, and what other caches give back does not hide it."""
+    grown = []
+    for cache in samples[-1][1]:
+        by = slope([s[1].get(cache, 0) for s in samples]) / every
+        if by >= 0.3:
+            grown.append((by * sizes[cache], by, cache))
     for name in samples[0][0]:
-        print("%s %.0f %d..%d" % (name, slope([s[0][name] for s in samples]), samples[0][0][name], samples[-1][0][name]))
-    grown = sorted(((slope([s[1].get(cache, 0) for s in samples]), cache) for cache in samples[-1][1]), reverse=True)
-    print("most: " + ", ".join("%s %.0f" % (cache, by) for by, cache in grown[:5] if by > 0))
+        values = [s[0][name] for s in samples]
+        by = sum(by for by, _, _ in grown) if name == "slab" else slope(values) / every
+        print("%s %.0f %d..%d" % (name, by, values[0], values[-1]))
+    print("growing: " + (", ".join("%s %.2f objects, %.0f bytes" % (cache, objects, by) for by, objects, cache in sorted(grown, reverse=True)[:8]) or "no cache"))
     print(".", flush=True)
 
 
@@ -106,7 +122,8 @@ def leak():
 for line in sys.stdin:
     command = line.split()[0]
     if command == "begin":
-        samples.clear()
+        every = int(line.split()[1])
+        del samples[:-1]  # the last one is the first of the new
     elif command == "slopes":
         slopes()
         continue
