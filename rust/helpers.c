@@ -406,9 +406,14 @@ void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int siz
 	skb_add_rx_frag(skb, i, virt_to_head_page(data), data - page_address(virt_to_head_page(data)), size, truesize);
 }
 
-void *rust_helper_netdev_alloc_frag(unsigned int size)
+void *rust_helper_alloc_zeroed_pages(unsigned int order)
 {
-	return netdev_alloc_frag(size);
+	return (void *)__get_free_pages(GFP_ATOMIC | __GFP_COMP | __GFP_ZERO | __GFP_NOWARN | __GFP_NORETRY, order);
+}
+
+unsigned int rust_helper_get_order(unsigned long size)
+{
+	return get_order(size);
 }
 
 void rust_helper_skb_free_frag(void *data)

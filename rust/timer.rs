@@ -176,11 +176,12 @@ pub(crate) fn coarse_boottime_ns() -> u64 {
     unsafe { bindings::ktime_get_coarse_boottime_ns() }
 }
 
-/// A number that grows with every tick.
+/// A number that grows every `ms` milliseconds, or every tick if those are longer.
 #[inline]
-pub(crate) fn tick() -> u32 {
+pub(crate) fn moment(ms: u32) -> u32 {
     // SAFETY: Reading `jiffies` is always fine.
-    unsafe { bindings::jiffies_now() as u32 }
+    let now = unsafe { bindings::jiffies_now() };
+    (now / kernel::time::msecs_to_jiffies(ms).max(1)) as u32
 }
 
 /// Wall-clock time as seconds and nanoseconds since the epoch (`ktime_get_real_ts64`).

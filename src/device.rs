@@ -322,9 +322,8 @@ impl Config<'_> {
     }
 
     /// The device's keys, if it has any.
-    pub(crate) fn identity(&self) -> Option<StaticIdentity> {
-        let identity = self.this.identity.load()?;
-        StaticIdentity::new(identity.keys.private())
+    pub(crate) fn identity(&self) -> Option<RcuArc<Identity>> {
+        self.this.identity.load()
     }
 
     /// Returns whether a public key is the device's own.
@@ -355,12 +354,16 @@ impl Config<'_> {
                 self.remove_peer(&peer);
             }
         }
-        self.this.identity.swap(identity);
+        let had_identity = self.this.identity.swap(identity).is_some();
         for member in self.configured.peers.values() {
             let peer = &member.peer;
             peer.clear_handshake();
             peer.exchange.lock().noise.identity_changed();
             peer.keypairs.expire_sending();
+            if !had_identity {
+                // Packets may have waited for the device to have a key at all.
+                self.send_staged(peer);
+            }
         }
         Ok(())
     }

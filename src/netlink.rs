@@ -463,8 +463,8 @@ fn put_device(message: &mut Writer<'_>, config: &Config<'_>, dev: &NetDevice) ->
     message.put_u32(device::IFINDEX, dev.index() as u32)?;
     dev.with_name(|name| message.put_string(device::IFNAME, name))?;
     if let Some(identity) = config.identity() {
-        message.put(device::PRIVATE_KEY, identity.private().expose())?;
-        message.put(device::PUBLIC_KEY, identity.public())?;
+        message.put(device::PRIVATE_KEY, identity.keys.private().expose())?;
+        message.put(device::PUBLIC_KEY, identity.keys.public())?;
     }
     Ok(())
 }

@@ -286,6 +286,7 @@ pub(crate) fn deliver(
     let count = opened.packets.len().max(opened.datagrams as usize);
     let mut packets = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
+        peer.pace.received(packets.len());
         authenticated(keypair, &opened.endpoint);
         let guard = read_lock();
         let mut bytes = 0usize;
@@ -318,7 +319,6 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
 /// Draws the conclusions from authentic messages having come from somewhere.
 fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
     let peer = &keypair.peer;
-    peer.pace.answered();
     peer.set_endpoint(*from);
     if peer.keypairs.confirm(keypair) {
         timers::handshake_completed(peer);

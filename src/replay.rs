@@ -49,7 +49,8 @@ impl ReplayWindow {
     /// Whether [`ReplayWindow::accept`] would accept this counter. Changes nothing.
     #[inline]
     pub(crate) fn would_accept(&self, counter: u64) -> bool {
-        if counter >= REJECT_AFTER_MESSAGES {
+        // Once the last counter was used, the session is over also for those before it.
+        if counter >= REJECT_AFTER_MESSAGES || self.next >= REJECT_AFTER_MESSAGES {
             return false;
         }
         if counter >= self.next {

@@ -161,11 +161,14 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
 fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
     let peer = &keypair.peer;
     let mut packets = packets;
-    let mut bytes = 0usize;
-    packets.for_each(|skb| bytes = bytes.saturating_add(skb.len()));
+    let (mut bytes, mut parts) = (0usize, 0usize);
+    packets.for_each(|skb| {
+        bytes = bytes.saturating_add(skb.len());
+        parts = parts.saturating_add(skb.parts());
+    });
     if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
         enqueue(keypair, packets, Helper::IfIdle);
-    } else if bytes <= OFFLOAD_BYTES && peer.pace.is_busy() {
+    } else if bytes <= OFFLOAD_BYTES && peer.pace.is_busy(parts) {
         let mut packets = Some(packets);
         let collected = peer.outgoing.extend_last(keypair, |waiting| {
             if waiting.len() < COLLECTED_PACKETS {
@@ -176,6 +179,8 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
             packets.is_none()
         });
         if let (false, Some(packets)) = (collected, packets) {
+            // If a full batch waits, whoever sent it had better do the work than send even more.
+            peer.outgoing.drain(deliver);
             enqueue(keypair, packets, Helper::Always);
         }
     } else if peer.outgoing.begin_if_idle() {
@@ -204,40 +209,61 @@ fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
 
 /// How busy a peer is being sent to.
 ///
-/// The tick, how many packets were sent in it without anything being received after them, and
-/// whether that was a lot in the tick before: 32, 31 bits and one bit of a number.
+/// Two parties that take turns wait for each other, and nothing is to be gained by making them wait
+/// longer. Whoever sends without waiting for answers has more to send, and a moment's patience
+/// makes all of it cheaper. What tells them apart is how many more packets are sent than received.
+///
+/// One number holds the moment (32 bits), that surplus in it (31 bits) and whether it was large in
+/// the moment before (one bit).
 pub(crate) struct Pace(Atomic<i64>);
 
 impl Pace {
-    /// So many packets in a tick are a lot.
-    const MANY: i64 = 32;
+    /// A surplus of so many packets in a moment is large.
+    const LARGE: i64 = 32;
+    /// The length of a moment in milliseconds.
+    const MOMENT: u32 = 4;
+    const MOST: i64 = 0x7fff_ffff;
 
     /// A peer that nothing has been sent to.
     pub(crate) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
-    /// Counts a packet. Returns whether others have been sent so often lately that it is worthwhile
-    /// to wait for more.
-    fn is_busy(&self) -> bool {
+    /// The surplus of this moment, and whether it was large in the moment before.
+    fn look(&self, now: u32) -> (i64, bool) {
         let seen = self.0.load(Relaxed);
-        let (tick, count, was_busy) = (seen >> 32, seen >> 1 & 0x7fff_ffff, seen & 1);
-        let now = i64::from(timer::tick());
-        let (count, was_busy) = match now.wrapping_sub(tick) {
-            0 => ((count + 1).min(0x7fff_ffff), was_busy),
-            1 => (1, i64::from(count > Self::MANY)),
-            _ => (1, 0),
-        };
-        // Two CPUs may count one packet only: this is a guess anyway.
-        self.0.store(now << 32 | count << 1 | was_busy, Relaxed);
-        was_busy != 0 || count > Self::MANY
+        let (surplus, was_large) = (seen >> 1 & Self::MOST, seen & 1 != 0);
+        match now.wrapping_sub((seen >> 32) as u32) {
+            0 => (surplus, was_large),
+            1 => (0, surplus > Self::LARGE),
+            _ => (0, false),
+        }
     }
 
-    /// Something was received: a sender that waits for answers shall not wait for more to send.
+    /// Two CPUs may count one packet only: it is a guess anyway.
+    fn note(&self, now: u32, surplus: i64, was_large: bool) {
+        let noted = i64::from(now) << 32 | surplus << 1 | i64::from(was_large);
+        self.0.store(noted, Relaxed);
+    }
+
+    /// Counts packets sent. Returns whether it is worthwhile to wait for more.
+    fn is_busy(&self, packets: usize) -> bool {
+        let now = timer::moment(Self::MOMENT);
+        let (surplus, was_large) = self.look(now);
+        let packets = i64::try_from(packets).unwrap_or(Self::MOST);
+        let surplus = surplus.saturating_add(packets).min(Self::MOST);
+        self.note(now, surplus, was_large);
+        was_large || surplus > Self::LARGE
+    }
+
+    /// Counts packets received.
     #[inline]
-    pub(crate) fn answered(&self) {
-        if self.0.load(Relaxed) != 0 {
-            self.0.store(0, Relaxed);
+    pub(crate) fn received(&self, packets: usize) {
+        let now = timer::moment(Self::MOMENT);
+        let (surplus, was_large) = self.look(now);
+        if surplus != 0 {
+            let packets = i64::try_from(packets).unwrap_or(Self::MOST);
+            self.note(now, (surplus - packets).max(0), was_large);
         }
     }
 }

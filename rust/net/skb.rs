@@ -213,7 +213,7 @@ impl SkBuff {
                 count as i32,
                 piece.data.as_ptr().add(offset).cast(),
                 len as i32,
-                piece.len as u32,
+                piece.size as u32,
             )
         };
         Ok(())
@@ -674,30 +674,35 @@ impl SkBuff {
 ///
 /// # Invariants
 ///
-/// `data` points at `len` initialised bytes of a page fragment on which this object owns a
-/// reference.
+/// `data` points at `len` initialised bytes at the start of pages of `size` bytes in all, on which
+/// this object owns a reference.
 pub(crate) struct Piece {
     data: NonNull<u8>,
     len: usize,
+    size: usize,
 }
 
 impl Piece {
-    /// The most bytes that a piece can have.
+    /// The most bytes that a piece can have: as many as the page allocator keeps at hand.
     pub(crate) const MAX: usize = 32768;
 
     /// Allocates a piece of zeros. Context: any but hard interrupts. Errors: `ENOMEM`, also if it is
-    /// longer than [`Self::MAX`] or than pages are at hand in one go.
+    /// longer than [`Self::MAX`].
     pub(crate) fn alloc(len: usize) -> Result<Self> {
-        if len > Self::MAX {
+        if len == 0 || len > Self::MAX {
             return Err(ENOMEM);
         }
         // SAFETY: No requirements.
-        let data = unsafe { bindings::netdev_alloc_frag(len as u32) };
-        let data = NonNull::new(data.cast::<u8>()).ok_or(ENOMEM)?;
-        // SAFETY: The allocation has `len` bytes.
-        unsafe { data.as_ptr().write_bytes(0, len) };
-        // INVARIANT: Just allocated and initialised.
-        Ok(Self { data, len })
+        let (order, data) = unsafe {
+            let order = bindings::get_order(len);
+            (order, bindings::alloc_zeroed_pages(order))
+        };
+        // INVARIANT: Just allocated, zeroed, and at least as long as asked for.
+        Ok(Self {
+            data: NonNull::new(data.cast::<u8>()).ok_or(ENOMEM)?,
+            len,
+            size: kernel::page::PAGE_SIZE << order,
+        })
     }
 
     /// Gives up the bytes from `len` on.
