@@ -43,7 +43,7 @@ use crate::{
     },
     noise::{PublicKey, StaticIdentity},
     notifier::Notified,
-    peer::{Peer, PeerRef},
+    peer::Peer,
     rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
     receive, send,
     socket::Sockets,

@@ -23,7 +23,7 @@ use crate::{
     },
     net::skb::SkBuff,
     noise::{open_initiation, SessionKeys},
-    peer::{Exchange, Peer, PeerRef},
+    peer::{Exchange, Peer},
     rcu::{read_lock, Borrowed, RcuArc},
     send, socket,
     tai64n::Tai64n,

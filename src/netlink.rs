@@ -26,7 +26,7 @@ use crate::{
         namespace::Net,
         rtnl::{self, RtnlGuard},
     },
-    peer::{Peer, PeerRef},
+    peer::Peer,
     rcu::{Borrowed, RcuArc},
 };
 

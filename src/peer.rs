@@ -331,23 +331,9 @@ impl Peer {
 }
 
 /// What needs a counted reference to the peer.
-pub(crate) trait PeerRef {
+impl RcuArc<Peer> {
     /// Has something done soon in process context, unless there is no point in it.
-    fn request(&self, action: Action);
-
-    /// Sends what waits for a session, or begins a handshake if there is none.
-    fn send_staged_packets(&self);
-
-    /// Sends a keepalive, or the packets that wait instead.
-    fn send_keepalive(&self);
-
-    /// Sets the interval of persistent keepalives in seconds, zero for none. If they are turned on
-    /// and the device is up, one is sent at once.
-    fn set_persistent_keepalive(&self, seconds: u16);
-}
-
-impl PeerRef for RcuArc<Peer> {
-    fn request(&self, action: Action) {
+    pub(crate) fn request(&self, action: Action) {
         match action {
             Action::EraseKeys => self.wants_erasure.store(true, Relaxed),
             Action::BeginHandshake | Action::RetryHandshake => {
@@ -366,11 +352,13 @@ impl PeerRef for RcuArc<Peer> {
         }
     }
 
-    fn send_staged_packets(&self) {
+    /// Sends what waits for a session, or begins a handshake if there is none.
+    pub(crate) fn send_staged_packets(&self) {
         send::send_staged(self);
     }
 
-    fn send_keepalive(&self) {
+    /// Sends a keepalive, or the packets that wait instead.
+    pub(crate) fn send_keepalive(&self) {
         if !self.has_staged() {
             // A message without a packet; like one it waits for a session if there is none.
             if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
@@ -382,7 +370,9 @@ impl PeerRef for RcuArc<Peer> {
         send::send_staged(self);
     }
 
-    fn set_persistent_keepalive(&self, seconds: u16) {
+    /// Sets the interval of persistent keepalives in seconds, zero for none. If they are turned on
+    /// and the device is up, one is sent at once.
+    pub(crate) fn set_persistent_keepalive(&self, seconds: u16) {
         let interval = &self.timers.persistent_keepalive_interval;
         let before = interval.xchg(i32::from(seconds), Full);
         if before == 0 && seconds != 0 && self.device.netdev.is_running() {

@@ -23,7 +23,7 @@ use crate::{
         skb::{Control, Protocol, SkBuff},
         skb_list::SkbList,
     },
-    peer::{Action, Peer, PeerRef},
+    peer::{Action, Peer},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
     timers,
 };

@@ -26,7 +26,7 @@ use crate::{
         skb::{Control, Piece, Protocol, SkBuff},
         skb_list::SkbList,
     },
-    peer::{Action, Peer, PeerRef},
+    peer::{Action, Peer},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
     socket, timer, timers,
 };

@@ -18,7 +18,7 @@ use crate::{
         ERASE_KEYS_AFTER, KEEPALIVE_TIMEOUT, MAX_HANDSHAKE_ATTEMPTS, NSEC_PER_SEC, REKEY_TIMEOUT,
         REKEY_TIMEOUT_JITTER_MAX,
     },
-    peer::{Action, Peer, PeerRef},
+    peer::{Action, Peer},
     rcu::RcuArc,
     sync::{new_spinlock_bh, SpinLockBh},
     timer::{self, new_timer, Timer, TimerExpired},

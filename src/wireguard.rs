@@ -31,27 +31,36 @@ mod timer;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 
+// What is said on the wire.
+mod messages;
+mod tai64n;
+
+// The protocol's state machines and tables. They know nothing of a kernel.
 mod allowedips;
-mod batch;
 mod cookie;
+mod index_seal;
+mod noise;
+mod ratelimiter;
+mod replay;
+
+// What there is: the device, its peers, and what belongs to them.
 mod device;
 mod endpoint;
 mod engine;
-mod handshake;
-mod index_seal;
 mod keypair;
-mod lane;
-mod messages;
-mod netlink;
-mod noise;
 mod peer;
-mod ratelimiter;
+mod timers;
+
+// What happens: packets out and in, and handshakes.
+mod batch;
+mod handshake;
+mod lane;
 mod receive;
-mod replay;
 mod send;
 mod socket;
-mod tai64n;
-mod timers;
+
+// How it is told what to do.
+mod netlink;
 
 use crate::{
     device::{Cloned, Device},
