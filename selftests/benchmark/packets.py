@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""packets.py REPEATS MODULE... -- NAME...: what packets cost, in guest instructions, for a machine in which each is a nanosecond.
+
+MODULE is ours, c or none (no tunnel); NAME is tcp, udp64, udp1372 or ping. Leaves /out/packets.json: a row for each figure.
+"""
+
+import json
+import re
+import subprocess
+import time
+
+from guest import Failed, Hosts, idle_ticks, load, main, results, say, settle_in, switches, unload
+
+
+class Server:
+    """iperf3 at host b, for one client."""
+
+    def __init__(self, hosts):
+        self.process = subprocess.Popen(["ip", "netns", "exec", "b", "iperf3", "--server", "--one-off"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(500):
+            if hosts.on("b", "ss", "-tlnH", "sport = 5201"):
+                return
+            time.sleep(0.01)
+        raise Failed("iperf3 does not listen")
+
+    def gone(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def iperf3(hosts, *arguments):
+    """The client's report, for how long the processor was idle and how often it changed to another task.
+
+    Both are upper bounds: they cover the program's start and end, too."""
+    server = Server(hosts)
+    before, switched = idle_ticks(), switches()
+    # By time and not by amount: with -n, iperf3 3.18 spins until its next whole second, and over UDP for ever.
+    report = json.loads(hosts.on("a", "iperf3", "--client", hosts.address, "--json", "--time", "1", *arguments, timeout=120))
+    idle, switched = (idle_ticks() - before) / 100, switches() - switched
+    server.gone()
+    if "error" in report:
+        raise Failed(f"iperf3: {report['error']}")
+    return report["end"], {"idle": idle, "switches": switched}
+
+
+def tcp(hosts):
+    end, effort = iperf3(hosts)
+    received = end["sum_received"]
+    # iperf3's own interval begins when data flows.
+    return {"cost": received["seconds"] * 1e9 / received["bytes"], **effort,
+            "volume": received["bytes"], "retransmits": end["sum_sent"].get("retransmits")}
+
+
+def drops(hosts):
+    """Counters of the places where a packet can be lost."""
+    counts = {}
+    for name in "ab":
+        fields, values = [line.split() for line in hosts.on(name, "cat", "/proc/net/snmp").splitlines() if line.startswith("Udp:")]
+        counts[f"{name} receive buffer"] = int(dict(zip(fields, values))["RcvbufErrors"])
+        for interface in ("cable", "wg0"):
+            for counter in ("tx_dropped", "rx_dropped"):
+                try:
+                    counts[f"{name} {interface} {counter}"] = int(hosts.on(
+                        name, "cat", f"/sys/class/net/{interface}/statistics/{counter}"))
+                except Failed:
+                    pass  # no tunnel, no wg0
+    return counts
+
+
+def udp(size):
+    def measure(hosts):
+        before = drops(hosts)
+        end, effort = iperf3(hosts, "--udp", "--bitrate", "0", "--length", str(size))
+        stream = end["sum"]
+        sent, lost = stream["packets"], stream["lost_packets"]
+        delivered = end["sum_received"]["packets"] - end["sum_received"]["lost_packets"]
+        if delivered <= 0:
+            raise Failed(f"no UDP packet arrived: {end}")
+        where = {place: count - before[place] for place, count in drops(hosts).items() if count > before[place]}
+        return {"cost": stream["seconds"] * 1e9 / delivered, **effort, "volume": delivered, "lost": lost / max(sent, 1),
+                "lost_where": where}
+    return measure
+
+
+def ping(hosts):
+    said = hosts.on("a", "ping", "-i", "0.01", "-c", "200", "-q", hosts.address)
+    found = re.search(r"(\d+) received.*= ([\d.]+)/([\d.]+)/", said, re.S)
+    if not found or found[1] != "200":
+        raise Failed(f"ping lost packets: {said}")
+    return {"cost": float(found[2]) * 1e6, "mean": float(found[3]) * 1e6}
+
+
+MEASURES = {"tcp": tcp, "udp64": udp(64), "udp1372": udp(1372), "ping": ping}
+
+
+def measure_all(arguments):
+    repeats, *rest = arguments
+    cut = rest.index("--")
+    modules, names = rest[:cut], rest[cut + 1:]
+    settle_in("ip", "iperf3", "ping", "cat", "ss")
+    rows = []
+    for repeat in range(int(repeats)):
+        # There and back, so that a drift would show as spread and not as a difference.
+        for module in modules if repeat % 2 == 0 else modules[::-1]:
+            if module != "none":
+                load(module)
+            hosts = Hosts(module != "none")
+            # The handshake, and the programs into the page cache.
+            hosts.on("a", "ping", "-c", "3", "-i", "0.1", hosts.address)
+            if names != ["ping"]:
+                iperf3(hosts)
+            for name in names:
+                row = {"module": module, "repeat": repeat, "name": name, **MEASURES[name](hosts)}
+                rows.append(row)
+                results("/out/packets.json", rows)
+                extra = "".join(f", {key} {row[key]:.6g}" for key in ("idle", "lost", "switches", "volume") if key in row)
+                if row.get("lost_where"):
+                    extra += f", lost where: {row['lost_where']}"
+                say(f"  {module} {name}: {row['cost']:,.6g}{extra}")
+            hosts.gone()
+            if module != "none":
+                unload()
+
+
+main(measure_all)

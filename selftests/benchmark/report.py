@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""report.py FOLDER VERSION: the figures in FOLDER as a table for people, and in FOLDER/figures.json for programs."""
+
+import json
+import os
+import sys
+
+WORDS = {"tcp": "TCP bulk, per byte, both ends", "udp64": "UDP, 64 bytes, per delivered packet",
+         "udp1372": "UDP, 1,372 bytes, per delivered packet", "ping": "ping round trip, minimum"}
+BOUND = 1.10  # of the C driver's, for these:
+BOUNDED = ("tcp", "udp64", "ping")
+
+
+def read(folder, name):
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        return json.load(file)
+
+
+def number(value):
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def spread(values):
+    return (max(values) - min(values)) / (sum(values) / len(values))
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def packets(rows, figures, verdicts):
+    if not rows:
+        return
+    print("\nGuest instructions, one processor for both ends; the mean of the repetitions\n")
+    print(f"{'':40}{'no tunnel':>11}{'C':>11}{'ours':>11}{'ours/C':>8}{'spread':>8}  losses, idle")
+    for name, words in WORDS.items():
+        of = {module: [row for row in rows if row["name"] == name and row["module"] == module] for module in ("none", "c", "ours")}
+        costs = {module: [row["cost"] for row in some] for module, some in of.items() if some}
+        if not costs:
+            continue
+        means = {module: mean(some) for module, some in costs.items()}
+        cells = "".join(f"{number(means[m]) if m in means else '':>11}" for m in ("none", "c", "ours"))
+        ratio = means["ours"] / means["c"] if "c" in means and "ours" in means else None
+        wide = max(spread(some) for some in costs.values()) if max(map(len, costs.values())) > 1 else None
+        notes = []
+        for module, some in of.items():
+            lost = max((row.get("lost", 0) for row in some), default=0)
+            idle = max((row.get("idle", 0) for row in some), default=0)
+            if lost > 0.001:
+                notes.append(f"{module} lost {lost:.1%}")
+            # The run lasts a second. What the start of the programs waits is within the rest.
+            if idle > 0.1:
+                notes.append(f"{module} idle for up to {idle:.2f} s")
+        print(f"{words:40}{cells}{f'{ratio:.3f}' if ratio else '':>8}{f'{wide:.2%}' if wide is not None else '':>8}  {', '.join(notes)}")
+        figures[name] = {"means": means, "ratio": ratio, "spread": wide, "rows": sum(of.values(), [])}
+        if name in BOUNDED and ratio:
+            verdicts.append((ratio <= BOUND, f"{words}: {ratio:.3f} of the C driver's, wanted at most {BOUND:.2f}"))
+
+
+def peers(rows, figures, verdicts):
+    if not rows:
+        return
+    print("\nIdle peers, two processors, real time; ours: the mean of the repetitions\n")
+    print(f"{'':40}{'C':>14}{'ours':>14}{'ours/C':>9}{'spread':>9}")
+    of = {module: [row for row in rows if row["module"] == module] for module in ("c", "ours")}
+
+    def line(words, value, form, comparable=True):
+        cells = {module: [value(row) for row in some] for module, some in of.items() if some}
+        means = {module: mean(some) for module, some in cells.items()}
+        both = "c" in means and "ours" in means and means["c"] > 0 and comparable
+        wide = f"{spread(cells['ours']):.1%}" if len(cells.get("ours", [])) > 1 and means["ours"] > 0 else ""
+        ratio = f"{means['ours'] / means['c']:.3f}" if both else ""
+        print(f"{words:40}" + "".join(f"{form(means[m]) if m in means else '':>14}" for m in ("c", "ours"))
+              + f"{ratio:>9}{wide:>9}")
+        figures[words] = means
+        return cells
+
+    line("peers", lambda row: row["peers"], lambda v: f"{v:,.0f}", False)
+    counted = line("memory of a peer", lambda row: row["memory"]["counted"], lambda v: f"{v:,.0f} B")
+    for kind, words in (("slab", "slab"), ("percpu", "per CPU"), ("vmalloc", "vmalloc, with the stacks of threads")):
+        line(f"  {words}", lambda row: row["memory"][kind], lambda v: f"{v:,.0f} B", False)
+    available = line("less available to the system", lambda row: row["memory"]["available"], lambda v: f"{v:,.0f} B")
+    line("kernel threads per peer", lambda row: row["threads"] / row["peers"], lambda v: f"{v:.4f}", False)
+    line("adding one (wg setconf)", lambda row: row["add"] / row["peers"] * 1e6, lambda v: f"{v:,.0f} us")
+    line("deleting one, with its link", lambda row: row["delete"] / row["peers"] * 1e6, lambda v: f"{v:,.0f} us")
+    line("removing one (wg setconf)", lambda row: row["remove"] / row["removed"] * 1e6, lambda v: f"{v:,.0f} us")
+    deleted = line("deleting all of them, with the link", lambda row: row["delete"], lambda v: f"{v:,.2f} s", False)
+    line("removed by wg setconf, peers", lambda row: row["removed"], lambda v: f"{v:,.0f}", False)
+    removed = line("  in", lambda row: row["remove"], lambda v: f"{v:,.2f} s", False)
+    if of["ours"]:
+        count = of["ours"][0]["peers"]
+        worst = max(deleted["ours"] + removed["ours"])
+        if count >= 10000:
+            verdicts.append((worst < 2, f"{count:,} peers deleted in {worst:.2f} s at most, wanted less than 2"))
+        worst = max(row["threads"] for row in of["ours"])
+        # A thread for the device, or for each processor, is no thread for a peer.
+        verdicts.append((worst <= 4, f"{worst} kernel threads for {count:,} peers, wanted none per peer"))
+        worst = max(counted["ours"] + available["ours"])
+        verdicts.append((worst < 8192, f"an idle peer takes {worst:,.0f} bytes, wanted less than 8,192"))
+    figures["peers"] = rows
+
+
+def main():
+    folder, version = sys.argv[1:]
+    figures, verdicts = {"version": version}, []
+    packets(read(folder, "packets.json"), figures, verdicts)
+    peers(read(folder, "peers.json"), figures, verdicts)
+    print(f"\nWhat is wanted, and whether version {version} has it\n")
+    for holds, words in verdicts:
+        print(f"  {'met    ' if holds else 'NOT MET'}  {words}")
+    figures["verdicts"] = [{"met": holds, "what": words} for holds, words in verdicts]
+    with open(os.path.join(folder, "figures.json"), "w") as file:
+        json.dump(figures, file, indent=1)
+
+
+main()
