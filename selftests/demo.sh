@@ -23,6 +23,7 @@ cat <<'PICTURE'
 #  In the tunnels the travellers are 10.8.0.2 (adams-laptop) and 10.8.0.3 (evas-android).
 PICTURE
 
+[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
 quiet_kernel_begin
 conf=$net_tmp/conf
 marker='a private letter, which nobody on the way may read'
