@@ -14,11 +14,15 @@ use kernel::{
     list::{impl_list_arc_safe, impl_list_item, List, ListArc, ListLinks},
     new_work,
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
     workqueue::{impl_has_work, Work, WorkItem},
 };
 
 use crate::{
+    cpu::SoftirqsDisabled,
     engine::Engine,
     keypair::Keypair,
     rcu::RcuArc,
@@ -159,6 +163,8 @@ struct Queued<D: Direction> {
 pub(crate) struct InOrder<D: Direction> {
     #[pin]
     queued: SpinLockBh<Queued<D>>,
+    /// One more than the CPU that hands over a batch of this queue now, zero if none does.
+    delivering: Atomic<i32>,
 }
 
 impl<D: Direction> InOrder<D> {
@@ -173,6 +179,7 @@ impl<D: Direction> InOrder<D> {
                 },
                 "InOrder::queued"
             ),
+            delivering: Atomic::new(0),
         })
     }
 
@@ -312,8 +319,26 @@ impl<D: Direction> InOrder<D> {
             Claim::Work(input) => D::process(&batch.keypair, input),
             Claim::Deliver(output) => output,
         };
-        deliver(&batch.keypair, output);
+        self.hand_over(|| deliver(&batch.keypair, output));
         true
+    }
+
+    /// Hands over a batch, or what takes the place of one, for who is the only one to do so.
+    pub(crate) fn hand_over(&self, deliver: impl FnOnce()) {
+        // Nothing else runs on this CPU meanwhile, unless it is called from `deliver`.
+        let softirqs = SoftirqsDisabled::new();
+        let here = kernel::cpu::CpuId::current().as_u32();
+        self.delivering.store(here as i32 + 1, Relaxed);
+        deliver();
+        self.delivering.store(0, Relaxed);
+        drop(softirqs);
+    }
+
+    /// Returns whether the caller was called by a function that a batch of this queue is being
+    /// handed to. Context: softirqs disabled.
+    pub(crate) fn is_handing_over_here(&self) -> bool {
+        let here = kernel::cpu::CpuId::current().as_u32();
+        self.delivering.load(Relaxed) == here as i32 + 1
     }
 
     /// As [`Self::drain`], but hands over one batch at most. Returns whether there was one.

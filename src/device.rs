@@ -357,9 +357,8 @@ impl Config<'_> {
         let had_identity = self.this.identity.swap(identity).is_some();
         for member in self.configured.peers.values() {
             let peer = &member.peer;
-            peer.clear_handshake();
             peer.exchange.lock().noise.identity_changed();
-            peer.keypairs.expire_sending();
+            peer.expire_session();
             if !had_identity {
                 // Packets may have waited for the device to have a key at all.
                 self.send_staged(peer);
@@ -717,7 +716,7 @@ impl Notified for Cloned {
     fn notified() {
         let rtnl = rtnl::lock();
         link::for_each::<Device>(&rtnl, |device| {
-            device.for_each_peer(|peer| peer.keypairs.expire_sending());
+            device.for_each_peer(|peer| peer.expire_session());
         });
     }
 }

@@ -310,6 +310,13 @@ impl Peer {
         }
     }
 
+    /// Has the next packet begin a new session, at once.
+    pub(crate) fn expire_session(&self) {
+        self.clear_handshake();
+        self.forget_handshake_sent();
+        self.keypairs.expire_sending();
+    }
+
     /// Finishes the removal, a grace period after [`Self::mark_removed`]. Context: process context.
     pub(crate) fn finish_removal(&self) {
         self.timers.stop();

@@ -54,6 +54,7 @@ const RUN_BYTES: usize = 65_000;
 /// Context: softirqs disabled. Errors, each after the packet was dropped and counted:
 /// `EPROTONOSUPPORT` if it is not IP, `ENOKEY` if no peer has its destination among its allowed
 /// IPs, `EDESTADDRREQ` if that peer's endpoint is unknown; the latter two tell the sender by ICMP.
+/// `ELOOP` if the packet is a datagram for the very peer that it is routed to.
 pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result {
     let guard = read_lock();
     let netdev = &device.netdev;
@@ -74,6 +75,11 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result 
         0 => netdev.mtu(),
         mtu => mtu,
     };
+    if peer.outgoing.is_handing_over_here() {
+        // Sending to the peer leads here: its endpoint is behind itself.
+        netdev.count_trouble(Trouble::Sending, 1);
+        return Err(ELOOP);
+    }
     let Some(mut skb) = skb.unshare() else {
         return Ok(());
     };
@@ -184,7 +190,8 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
             enqueue(keypair, packets, Helper::Always);
         }
     } else if peer.outgoing.begin_if_idle() {
-        deliver(keypair, Seal::process(keypair, packets));
+        let datagrams = Seal::process(keypair, packets);
+        peer.outgoing.hand_over(|| deliver(keypair, datagrams));
         peer.outgoing.drain_as_owner(deliver);
     } else {
         enqueue(keypair, packets, Helper::Never);

@@ -51,12 +51,6 @@ impl Route {
         unsafe { (*bindings::dst_dev(self.dst.as_ptr())).ifindex }
     }
 
-    /// Returns whether the route leaves by the given device, which for a tunnel is a loop.
-    pub(super) fn leaves_by(&self, dev: *mut bindings::net_device) -> bool {
-        // SAFETY: The route is valid.
-        core::ptr::eq(unsafe { bindings::dst_dev(self.dst.as_ptr()) }, dev)
-    }
-
     /// Returns the address family of the route.
     pub(super) fn family(&self) -> u32 {
         // SAFETY: The route is valid, and its operations are static.

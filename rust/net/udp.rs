@@ -263,8 +263,8 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
 
     /// Sends a datagram over IPv4. The buffer holds its payload and has room for the headers.
     ///
-    /// The IP layer counts it as sent by `dev`. Context: softirqs disabled. Errors: `ELOOP` if the
-    /// route leaves by `dev` itself, `ENONET`, `EAFNOSUPPORT`.
+    /// The IP layer counts it as sent by `dev`. Context: softirqs disabled. Errors: `ENONET`,
+    /// `EAFNOSUPPORT`.
     pub(crate) fn send_v4(
         &self,
         dev: &NetDevice,
@@ -277,9 +277,6 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         self.net(guard)?;
         if self.family != Family::V4 || route.family() != bindings::AF_INET {
             return Err(EAFNOSUPPORT);
-        }
-        if route.leaves_by(dev.as_raw()) {
-            return Err(ELOOP);
         }
         skb.prepare_sending(dev, flow.mark);
         let ttl = route.hop_limit_v4();
@@ -318,9 +315,6 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         self.net(guard)?;
         if self.family != Family::V6 || route.family() != bindings::AF_INET6 {
             return Err(EAFNOSUPPORT);
-        }
-        if route.leaves_by(dev.as_raw()) {
-            return Err(ELOOP);
         }
         skb.prepare_sending(dev, flow.mark);
         let hop_limit = route.hop_limit_v6();
