@@ -602,3 +602,24 @@ struct sk_buff *rust_helper_skb_share_check(struct sk_buff *skb, gfp_t gfp)
 {
 	return skb_share_check(skb, gfp);
 }
+
+/* linux/random.h, linux/suspend.h: functions or inline, by configuration */
+int rust_helper_register_random_vmfork_notifier(struct notifier_block *block)
+{
+	return register_random_vmfork_notifier(block);
+}
+
+int rust_helper_unregister_random_vmfork_notifier(struct notifier_block *block)
+{
+	return unregister_random_vmfork_notifier(block);
+}
+
+int rust_helper_register_pm_notifier(struct notifier_block *block)
+{
+	return register_pm_notifier(block);
+}
+
+int rust_helper_unregister_pm_notifier(struct notifier_block *block)
+{
+	return unregister_pm_notifier(block);
+}
