@@ -92,7 +92,19 @@ def ping(hosts):
     return {"cost": float(found[2]) * 1e6, "mean": float(found[3]) * 1e6}
 
 
+RESTED = 0.1  # seconds of a run, which takes one
 MEASURES = {"tcp": tcp, "udp64": udp(64), "udp1372": udp(1372), "ping": ping}
+
+
+def undisturbed(measure, hosts):
+    """A run in which the processor had no rest, or the least of it.
+
+    A read from the machine below makes the clock leap (the likely cause, not a proven one); such a run is done again. A module that makes the
+    processor wait does so each time, and then it stays in the figures, with the idle time."""
+    runs = []
+    while not runs or (runs[-1].get("idle", 0) > RESTED and len(runs) < 4):
+        runs.append(measure(hosts))
+    return {**min(runs, key=lambda row: row.get("idle", 0)), "runs": len(runs)}
 
 
 def measure_all(arguments):
@@ -112,10 +124,12 @@ def measure_all(arguments):
             if names != ["ping"]:
                 iperf3(hosts)
             for name in names:
-                row = {"module": module, "repeat": repeat, "name": name, **MEASURES[name](hosts)}
+                row = {"module": module, "repeat": repeat, "name": name, **undisturbed(MEASURES[name], hosts)}
                 rows.append(row)
                 results("/out/packets.json", rows)
                 extra = "".join(f", {key} {row[key]:.6g}" for key in ("idle", "lost", "switches", "volume") if key in row)
+                if row["runs"] > 1:
+                    extra += f", the best of {row['runs']}"
                 if row.get("lost_where"):
                     extra += f", lost where: {row['lost_where']}"
                 say(f"  {module} {name}: {row['cost']:,.6g}{extra}")

@@ -5,6 +5,7 @@
 Leaves /out/profile-MODULE-NAME.txt (each function's own share, and its share with all that it calls) and prints its top.
 """
 
+import re
 import subprocess
 
 from guest import Hosts, load, main, run, say, settle_in, unload
@@ -18,7 +19,8 @@ IDLE = {"pv_native_safe_halt", "default_idle", "default_idle_call", "do_idle", "
 
 
 def demangled(text):
-    return run("c++filt", stdin=text)
+    """Without the numbers that tell versions of a crate apart."""
+    return re.sub(r"\[[0-9a-f]{16}\]", "", run("c++filt", stdin=text))
 
 
 def parse(text, columns):
@@ -33,7 +35,8 @@ def parse(text, columns):
 
 
 def report(data, *options, columns):
-    text = run("perf", "report", "--input", data, "--stdio", "--call-graph", "none", "--sort", "symbol", *options)
+    text = run("perf", "report", "--input", data, "--stdio", "--call-graph", "none", "--sort", "symbol",
+               "--no-inline", *options)  # inlined functions take it minutes to find
     rows = parse(demangled(text), columns)
     return [row for row in rows if row[0] not in IDLE], sum(row[columns] for row in rows if row[0] == "pv_native_safe_halt")
 
