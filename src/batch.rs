@@ -36,6 +36,9 @@ pub(crate) trait Direction: Send + Sync + Sized + 'static {
     /// What it consists of after the work.
     type Output: Send + Unpin;
 
+    /// How many packets these are.
+    fn count(input: &Self::Input) -> usize;
+
     /// Does the work. Context: process context or softirq, any CPU.
     fn process(keypair: &RcuArc<Keypair>, input: Self::Input) -> Self::Output;
 
@@ -55,6 +58,8 @@ enum Stage<D: Direction> {
 #[pin_data]
 pub(crate) struct Batch<D: Direction> {
     keypair: RcuArc<Keypair>,
+    /// How many packets the batch was made of; changes under the lock of its queue.
+    count: Atomic<i64>,
     #[pin]
     stage: SpinLockBh<Stage<D>>,
     #[pin]
@@ -76,9 +81,11 @@ impl_has_work! {
 impl<D: Direction> Batch<D> {
     /// Makes a batch. Context: any. Errors: `ENOMEM`, in which case the input is dropped.
     pub(crate) fn new(keypair: RcuArc<Keypair>, input: D::Input) -> Result<ListArc<Self>> {
+        let count = D::count(&input) as i64;
         ListArc::pin_init(
             try_pin_init!(Self {
                 keypair,
+                count: Atomic::new(count),
                 stage <- new_spinlock_bh!(Stage::Waiting(input), "Batch::stage"),
                 links <- ListLinks::new(),
                 work <- new_work!("Batch::work"),
@@ -154,7 +161,8 @@ pub(crate) enum Begun {
 /// What a queue protects.
 struct Queued<D: Direction> {
     batches: List<Batch<D>>,
-    len: usize,
+    /// How many packets are in them.
+    packets: i64,
     draining: bool,
 }
 
@@ -174,7 +182,7 @@ impl<D: Direction> InOrder<D> {
             queued <- new_spinlock_bh!(
                 Queued {
                     batches: List::new(),
-                    len: 0,
+                    packets: 0,
                     draining: false,
                 },
                 "InOrder::queued"
@@ -183,7 +191,7 @@ impl<D: Direction> InOrder<D> {
         })
     }
 
-    /// Appends a batch. Errors: `ENOSPC` if `limit` of them are waiting already; it is dropped.
+    /// Appends a batch. Errors: `ENOSPC` if `limit` packets are waiting already; it is dropped.
     ///
     /// Unless another CPU begins with it, it has been worked on when this returns, and the caller
     /// drains the queue.
@@ -195,11 +203,11 @@ impl<D: Direction> InOrder<D> {
     ) -> Result<Begun> {
         let arc = batch.clone_arc();
         let mut queued = self.queued.lock();
-        if queued.len >= limit {
+        if queued.packets >= limit as i64 {
             return Err(ENOSPC);
         }
+        queued.packets += arc.count.load(Relaxed);
         queued.batches.push_back(batch);
-        queued.len += 1;
         drop(queued);
         let engine = &arc.keypair.peer.device.engine;
         let cpu = match helper {
@@ -227,7 +235,8 @@ impl<D: Direction> InOrder<D> {
         }
     }
 
-    /// Adds to the last batch, if it is one of this keypair's that nobody has begun to work on.
+    /// Adds a packet to the last batch, if it is one of this keypair's that nobody has begun to work
+    /// on.
     ///
     /// `add` returns whether it did.
     pub(crate) fn extend_last(
@@ -244,18 +253,21 @@ impl<D: Direction> InOrder<D> {
             return false;
         }
         let mut stage = last.stage.lock();
-        match &mut *stage {
+        let added = match &mut *stage {
             Stage::Waiting(input) => add(input),
             _ => false,
+        };
+        drop(stage);
+        if added {
+            let _ = last.count.fetch_add(1, Relaxed);
+            queued.packets += 1;
         }
+        added
     }
 
     /// Has other CPUs that are free begin with batches behind the first.
     pub(crate) fn offload_rest(&self, engine: &Engine) {
         let queued = self.queued.lock();
-        if queued.len < 2 {
-            return;
-        }
         for batch in queued.batches.iter().skip(1) {
             if !matches!(*batch.stage.lock(), Stage::Waiting(_)) {
                 continue;
@@ -274,7 +286,7 @@ impl<D: Direction> InOrder<D> {
     /// The caller may then pass packets on directly, and must call [`Self::drain_as_owner`] after.
     pub(crate) fn begin_if_idle(&self) -> bool {
         let mut queued = self.queued.lock();
-        if queued.draining || queued.len != 0 {
+        if queued.draining || !queued.batches.is_empty() {
             return false;
         }
         queued.draining = true;
@@ -313,7 +325,7 @@ impl<D: Direction> InOrder<D> {
             queued.draining = false;
             return false;
         };
-        queued.len -= 1;
+        queued.packets -= batch.count.load(Relaxed);
         drop(queued);
         let output = match claim {
             Claim::Work(input) => D::process(&batch.keypair, input),

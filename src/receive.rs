@@ -183,6 +183,10 @@ impl Direction for Open {
     type Input = Sealed;
     type Output = Opened;
 
+    fn count(sealed: &Sealed) -> usize {
+        sealed.datagrams.len()
+    }
+
     fn process(keypair: &RcuArc<Keypair>, sealed: Sealed) -> Opened {
         let Sealed {
             mut datagrams,

@@ -40,9 +40,6 @@ const OFFLOAD_BYTES: usize = 4096;
 /// How many packets are collected at most while a peer is busy.
 const COLLECTED_PACKETS: usize = 64;
 
-/// How many batches may wait for a peer, so that its packets are about [`MAX_QUEUED_PACKETS`].
-const MAX_QUEUED_BATCHES: usize = MAX_QUEUED_PACKETS / COLLECTED_PACKETS;
-
 /// How many messages one buffer of datagrams may hold: as many as UDP accepts from user space.
 const RUN_MESSAGES: usize = 64;
 
@@ -203,7 +200,7 @@ fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
     let peer = &keypair.peer;
     let count = packets.len();
     let queued = Batch::new(keypair.clone(), packets)
-        .and_then(|batch| peer.outgoing.push(batch, MAX_QUEUED_BATCHES, helper));
+        .and_then(|batch| peer.outgoing.push(batch, MAX_QUEUED_PACKETS, helper));
     match queued {
         Ok(Begun::Elsewhere) => {}
         Ok(Begun::Here) => peer.outgoing.drain(deliver),
@@ -283,6 +280,10 @@ impl Direction for Seal {
     type Input = SkbList;
     /// Datagrams of data messages, ready to be sent.
     type Output = SkbList;
+
+    fn count(packets: &SkbList) -> usize {
+        packets.len()
+    }
 
     fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
         let mut sealer = Sealer::new(keypair);

@@ -5,7 +5,15 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{new_mutex, prelude::*, sync::Mutex, types::Opaque};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Mutex,
+    },
+    types::Opaque,
+};
 use pin_init::PinInit;
 
 use super::{device::NetDevice, skb::SkBuff};
@@ -56,25 +64,25 @@ struct Instance<T> {
     polled: T,
 }
 
-/// What state the instances of a set are in.
+/// What state the instances of a set that are known to a device are in.
 #[derive(PartialEq, Eq)]
 enum State {
     Off,
     On,
-    Detached,
 }
 
 /// A set of NAPI instances of a device, each polling an object of its own.
 ///
 /// # Invariants
 ///
-/// All instances are known to the device that they were created for unless `state` is `Detached`,
-/// and enabled exactly when it is `On`.
+/// Unless `detached` is set, all instances are known to the device that they were created for, and
+/// enabled exactly when `state` is `On`. It is only set under the lock of `state`.
 #[pin_data(PinnedDrop)]
 pub(crate) struct NapiSet<T> {
     instances: KVec<Pin<KBox<Instance<T>>>>,
     #[pin]
     state: Mutex<State>,
+    detached: Atomic<bool>,
 }
 
 // SAFETY: NAPI instances synchronise themselves with atomic state bits.
@@ -130,6 +138,7 @@ impl<T: Poll> NapiSet<T> {
                 instances
             },
             state <- new_mutex!(State::Off, "NapiSet::state"),
+            detached: Atomic::new(false),
         })
     }
 
@@ -164,7 +173,7 @@ impl<T: Poll> NapiSet<T> {
     /// Lets the objects be polled. Context: process context, may sleep.
     pub(crate) fn enable(&self) {
         let mut state = self.state.lock();
-        if *state == State::Off {
+        if *state == State::Off && !self.detached.load(Relaxed) {
             for instance in &self.instances {
                 // SAFETY: The instance is attached and off.
                 unsafe { bindings::napi_enable(instance.napi.get()) };
@@ -190,13 +199,12 @@ impl<T: Poll> NapiSet<T> {
     /// Context: process context, may sleep.
     pub(crate) fn detach(&self) {
         self.disable();
-        let mut state = self.state.lock();
-        if *state == State::Off {
+        let state = self.state.lock();
+        if *state == State::Off && !self.detached.xchg(true, Relaxed) {
             for instance in &self.instances {
                 // SAFETY: The instance is attached and off.
                 unsafe { bindings::netif_napi_del_nosync(instance.napi.get()) };
             }
-            *state = State::Detached;
             drop(state);
             // Busy polling looks instances up by number under RCU.
             crate::rcu::synchronize_net();
@@ -208,7 +216,8 @@ impl<T: Poll> NapiSet<T> {
 impl<T> PinnedDrop for NapiSet<T> {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        if *this.state.lock() != State::Detached {
+        // Not under the lock: this may be an RCU callback, which must not sleep.
+        if !this.detached.load(Relaxed) {
             // The device would still use the instances: better to lose them than to free them.
             pr_err!("NAPI instances were not detached; leaking them\n");
             core::mem::forget(core::mem::replace(this.instances, KVec::new()));

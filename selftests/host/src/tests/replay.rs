@@ -5,7 +5,8 @@ use crate::messages::REJECT_AFTER_MESSAGES;
 use crate::replay::{ReplayWindow, WINDOW};
 use std::collections::HashSet;
 
-/// The rule itself: each counter once, none further than the window behind the greatest.
+/// The rule itself: each counter once, none further than the window behind the greatest, none after
+/// the last.
 #[derive(Default)]
 struct Rule {
     greatest: Option<u64>,
@@ -15,6 +16,10 @@ struct Rule {
 impl Rule {
     fn accept(&mut self, counter: u64) -> bool {
         if counter >= REJECT_AFTER_MESSAGES {
+            return false;
+        }
+        // The session is over with its last counter.
+        if self.greatest == Some(REJECT_AFTER_MESSAGES - 1) {
             return false;
         }
         if self
@@ -84,7 +89,7 @@ fn the_far_edge() {
         8192,
         100_000,
         1 << 40,
-        REJECT_AFTER_MESSAGES - 1,
+        REJECT_AFTER_MESSAGES - 2,
     ] {
         let mut window = ReplayWindow::new();
         assert!(window.accept(greatest));
