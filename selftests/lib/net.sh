@@ -84,7 +84,7 @@ iperf() {
 captures=()
 capture() {
 	local host=$1 interface=$2 file=$3; shift 3
-	ip netns exec "$host" tcpdump -Z root -n -U -s 0 -B 8192 -i "$interface" -w "$file" "$@" >"$file.log" 2>&1 </dev/null &
+	ip netns exec "$host" tcpdump -Z root -n -U --immediate-mode -s 0 -B 8192 -i "$interface" -w "$file" "$@" >"$file.log" 2>&1 </dev/null &
 	captures+=($!)
 	soon 10 grep -q 'listening on' "$file.log" || { cat "$file.log" >&2; return 1; }
 }
