@@ -145,8 +145,9 @@ pub(crate) enum Helper {
     Never,
     /// Another CPU if one has nothing to do, else this one at once.
     IfIdle,
-    /// Another CPU if one has nothing to do, else this one later.
-    Always,
+    /// This CPU later. Other CPUs than the one that packets are sent on put them into other queues
+    /// below, where they can overtake each other.
+    Later,
 }
 
 /// Who works on a batch.
@@ -213,11 +214,7 @@ impl<D: Direction> InOrder<D> {
         let cpu = match helper {
             Helper::Never => None,
             Helper::IfIdle => engine.claim_idle_cpu(),
-            Helper::Always => Some(
-                engine
-                    .claim_idle_cpu()
-                    .unwrap_or_else(|| kernel::cpu::CpuId::current().as_u32()),
-            ),
+            Helper::Later => Some(kernel::cpu::CpuId::current().as_u32()),
         };
         match cpu {
             Some(cpu) => {

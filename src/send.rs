@@ -184,7 +184,7 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         if let (false, Some(packets)) = (collected, packets) {
             // If a full batch waits, whoever sent it had better do the work than send even more.
             peer.outgoing.drain(deliver);
-            enqueue(keypair, packets, Helper::Always);
+            enqueue(keypair, packets, Helper::Later);
         }
     } else if peer.outgoing.begin_if_idle() {
         let datagrams = Seal::process(keypair, packets);
