@@ -133,27 +133,33 @@ fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList, guard: &Guard) -> bo
 ///
 /// Context: any but hard interrupts.
 pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
-    let packets = peer.take_staged();
-    if packets.is_empty() {
-        return;
-    }
-    let guard = read_lock();
-    let current = peer.keypairs.current(&guard);
-    let usable = current.filter(|keypair| keypair.may_send());
-    match usable.and_then(Borrowed::upgrade) {
-        Some(keypair) => {
-            drop(guard);
+    loop {
+        let mut packets = peer.take_staged();
+        if packets.is_empty() {
+            return;
+        }
+        if let Some(keypair) = usable_session(peer) {
             submit(&keypair, packets);
+            return;
         }
-        None => {
-            drop(guard);
-            let mut packets = packets;
-            // They may wait for long, which must not keep their sockets from sending elsewhere.
-            packets.for_each(SkBuff::orphan);
-            peer.unstage(packets);
+        // They may wait for long, which must not keep their sockets from sending elsewhere.
+        packets.for_each(SkBuff::orphan);
+        peer.unstage(packets);
+        // Whoever began a session meanwhile found nothing to send.
+        if usable_session(peer).is_none() {
             peer.request(Action::BeginHandshake);
+            return;
         }
     }
+}
+
+/// Returns the session that may be sent with, if there is one.
+fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
+    let guard = read_lock();
+    peer.keypairs
+        .current(&guard)
+        .filter(|keypair| keypair.may_send())?
+        .upgrade()
 }
 
 /// Encrypts packets and sends them in order.
