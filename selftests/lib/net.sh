@@ -81,10 +81,11 @@ iperf() {
 }
 
 # capture HOST INTERFACE FILE [FILTER...]: records packets; capture_end stops all recordings and waits for their files.
+# In immediate mode each packet occupies as much of the buffer as the longest could: this is room for a thousand.
 captures=()
 capture() {
 	local host=$1 interface=$2 file=$3; shift 3
-	ip netns exec "$host" tcpdump -Z root -n -U --immediate-mode -s 0 -B 8192 -i "$interface" -w "$file" "$@" >"$file.log" 2>&1 </dev/null &
+	ip netns exec "$host" tcpdump -Z root -n -U --immediate-mode -s 65535 -B 65536 -i "$interface" -w "$file" "$@" >"$file.log" 2>&1 </dev/null &
 	captures+=($!)
 	soon 10 grep -q 'listening on' "$file.log" || { cat "$file.log" >&2; return 1; }
 }
