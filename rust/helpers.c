@@ -276,11 +276,6 @@ void rust_helper_set_addr_gen_mode_none(struct inet6_dev *in6_dev)
 }
 
 /* linux/skbuff.h, net/gso.h, net/dst.h */
-void rust_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
-{
-	kfree_skb_reason(skb, reason);
-}
-
 struct skb_shared_info *rust_helper_skb_shinfo(const struct sk_buff *skb)
 {
 	return skb_shinfo(skb);

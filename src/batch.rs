@@ -39,6 +39,9 @@ pub(crate) trait Direction: Send + Sync + Sized + 'static {
     /// How many packets these are.
     fn count(input: &Self::Input) -> usize;
 
+    /// Drops what the queue has no room for.
+    fn refuse(input: Self::Input);
+
     /// Does the work. Context: process context or softirq, any CPU.
     fn process(keypair: &RcuArc<Keypair>, input: Self::Input) -> Self::Output;
 
@@ -205,6 +208,10 @@ impl<D: Direction> InOrder<D> {
         let arc = batch.clone_arc();
         let mut queued = self.queued.lock();
         if queued.packets >= limit as i64 {
+            drop(queued);
+            if let Some(Claim::Work(input)) = batch.claim() {
+                D::refuse(input);
+            }
             return Err(ENOSPC);
         }
         queued.packets += arc.count.load(Relaxed);

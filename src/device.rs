@@ -25,6 +25,7 @@ use crate::{
     cpu,
     crypto::Secret,
     engine::Engine,
+    events,
     gfp::Gfp,
     id_table::IdTable,
     index_seal::IndexSeal,
@@ -33,6 +34,7 @@ use crate::{
     messages::{DATA_MIN_LEN, MAX_PEERS, PADDING_MULTIPLE},
     net::{
         device::NetDevice,
+        drop_reason::DropReason,
         link::{self, TunnelDriver},
         namespace::{NamespaceExit, Net, NetId},
         napi::NapiSet,
@@ -402,6 +404,7 @@ impl Config<'_> {
             return Err(e);
         }
         self.configured.peer_count += 1;
+        events::peer_created(&peer);
         Ok(peer)
     }
 
@@ -627,6 +630,7 @@ impl TunnelDriver for Device {
     }
 
     fn registered(this: Borrowed<'_, Self>) {
+        events::interface_created(&this);
         this.lanes.enable();
     }
 
@@ -648,7 +652,7 @@ impl TunnelDriver for Device {
     fn stop(this: Borrowed<'_, Self>) {
         this.for_each_peer(|peer| peer.stop());
         let dropped = core::mem::replace(&mut *this.handshakes.lock(), SkbList::new());
-        drop(dropped);
+        dropped.drop_for(DropReason::QueuePurge);
         this.close_sockets();
     }
 
@@ -668,6 +672,7 @@ impl TunnelDriver for Device {
         // Handshakes that are being handled hold on to the device.
         this.engine.handshake.flush();
         this.identity.swap(None);
+        events::interface_destroyed(&this);
     }
 }
 
@@ -682,6 +687,7 @@ impl NamespaceExit for Device {
         let id = net.id();
         link::for_each::<Device>(rtnl, |device| {
             if device.creating == id && !device.orphaned.xchg(true, Full) {
+                events::creating_namespace_exits(&device);
                 device.netdev.carrier_off();
                 let config = device.lock();
                 device.close_sockets();

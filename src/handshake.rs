@@ -15,13 +15,14 @@ use crate::{
     crypto::random_is_ready,
     device::{Device, Identity, IndexEntry},
     endpoint::Endpoint,
+    events,
     gfp::Gfp,
     keypair::Keypair,
     messages::{
         CookieReply, Initiation, Kind, Response, HANDSHAKE_DS, INITIATION_LEN,
         MAX_QUEUED_HANDSHAKES, NSEC_PER_SEC, UNDER_LOAD_QUEUED,
     },
-    net::skb::SkBuff,
+    net::{drop_reason::DropReason, skb::SkBuff},
     noise::{open_initiation, SessionKeys},
     peer::{Exchange, Peer},
     rcu::{read_lock, Borrowed, RcuArc},
@@ -36,10 +37,14 @@ use crate::{
 pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
     // Without good random numbers no answer can be given.
     if !random_is_ready() {
+        skb.drop_for(DropReason::SocketFilter);
         return;
     }
     let mut queued = device.handshakes.lock();
     if queued.len() >= MAX_QUEUED_HANDSHAKES {
+        drop(queued);
+        events::handshake_queue_full(&device);
+        skb.drop_for(DropReason::FullRing);
         return;
     }
     queued.push_back(skb);
@@ -66,8 +71,10 @@ fn handle_queued(device: &RcuArc<Device>) {
             return;
         };
         drop(queued);
-        handle(device, &skb, load);
-        skb.consume();
+        match handle(device, &skb, load) {
+            Ok(()) => skb.consume(),
+            Err(reason) => skb.drop_for(reason),
+        }
         cpu::cond_resched();
     }
 }
@@ -85,35 +92,39 @@ macro_rules! impl_handshake_work {
 }
 impl_handshake_work!(0 1 2 3);
 
-/// Handles one message; `load` is how many were waiting with it.
-fn handle(device: &RcuArc<Device>, skb: &SkBuff, load: usize) {
+/// Handles one message; `load` is how many were waiting with it. Returns why it is dropped, if it
+/// is.
+fn handle(
+    device: &RcuArc<Device>,
+    skb: &SkBuff,
+    load: usize,
+) -> core::result::Result<(), DropReason> {
     let control = skb.control();
     let mut buffer = [0u8; INITIATION_LEN];
-    let Some(message) = buffer.get_mut(..control.length as usize) else {
-        return;
-    };
-    if skb.copy_bits(control.offset as usize, message).is_err() {
-        return;
-    }
-    let (Some(kind), Some(from)) = (Kind::of_message(message), Endpoint::of_sender(skb)) else {
-        return;
-    };
+    let message = buffer
+        .get_mut(..control.length as usize)
+        .ok_or(DropReason::SocketFilter)?;
+    skb.copy_bits(control.offset as usize, message)
+        .map_err(|_| DropReason::NoMem)?;
+    let kind = Kind::of_message(message).ok_or(DropReason::SocketFilter)?;
+    let from = Endpoint::of_sender(skb).ok_or(DropReason::SocketFilter)?;
     if kind == Kind::CookieReply {
-        if let Some(reply) = CookieReply::parse(message) {
-            consume_cookie_reply(device, &reply);
-        }
-        return;
+        events::cookie_reply_received(device, &from);
+        return CookieReply::parse(message)
+            .filter(|reply| consume_cookie_reply(device, reply))
+            .map(|_| ())
+            .ok_or_else(|| {
+                events::invalid_cookie_reply(device, &from);
+                DropReason::SkbCsum
+            });
     }
-    let Some(identity) = device.identity.load() else {
-        return;
-    };
+    let identity = device.identity.load().ok_or(DropReason::SocketFilter)?;
     if !identity.macs.mac1_is_valid(message) {
-        return;
+        events::invalid_mac1(device, &from);
+        return Err(DropReason::SkbCsum);
     }
-    if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED)
-        && !passes_under_load(device, &identity, message, &from)
-    {
-        return;
+    if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED) {
+        passes_under_load(device, &identity, message, &from)?;
     }
     let peer = match kind {
         Kind::Initiation => Initiation::parse(message)
@@ -122,31 +133,40 @@ fn handle(device: &RcuArc<Device>, skb: &SkBuff, load: usize) {
             .and_then(|response| consume_response(device, &identity, &response, from)),
         Kind::CookieReply | Kind::Data => None,
     };
-    if let Some(peer) = peer {
-        let softirqs = cpu::SoftirqsDisabled::new();
-        device.netdev.count_received(message.len());
-        drop(softirqs);
-        let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
-        timers::authenticated_received(&peer);
-        timers::authenticated_traversed(&peer);
-    }
+    let Some(peer) = peer else {
+        match kind {
+            Kind::Initiation => events::invalid_initiation(device, &from),
+            _ => events::invalid_response(device, &from),
+        }
+        return Err(DropReason::SkbCsum);
+    };
+    let softirqs = cpu::SoftirqsDisabled::new();
+    device.netdev.count_received(message.len());
+    drop(softirqs);
+    let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
+    timers::authenticated_received(&peer);
+    timers::authenticated_traversed(&peer);
+    Ok(())
 }
 
 /// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show
 /// by `mac2` that they receive at their address are served, and each of those only so often. Others
-/// get the cookie that they need for that.
+/// get the cookie that they need for that. Returns why the message is dropped, if it is.
 fn passes_under_load(
     device: &RcuArc<Device>,
     identity: &Identity,
     message: &[u8],
     from: &Endpoint,
-) -> bool {
+) -> core::result::Result<(), DropReason> {
     let now = timer::coarse_boottime_ns();
     let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
     if mac2_is_valid(&cookie, message) {
-        return device
-            .engine
-            .allow_handshake(device.creating.as_u32(), &from.ip());
+        let namespace = device.creating.as_u32();
+        if device.engine.allow_handshake(namespace, &from.ip()) {
+            return Ok(());
+        }
+        events::handshakes_too_fast(device, from);
+        return Err(DropReason::FullRing);
     }
     let sender = message.get(4..8).and_then(|bytes| bytes.first_chunk());
     if let (Some(sender), Some(mac1)) = (sender, mac1_of(message)) {
@@ -154,15 +174,16 @@ fn passes_under_load(
             .macs
             .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
         if let Ok(skb) = send::message_buffer(&reply.to_bytes(), 0) {
+            events::cookie_reply_sent(device, from);
             // A reply that cannot be sent is like one that got lost.
             let _ = socket::send_reply(device, *from, skb);
         }
     }
-    false
+    Err(DropReason::FullRing)
 }
 
-/// Takes the cookie out of a reply to a message of ours.
-fn consume_cookie_reply(device: &Device, reply: &CookieReply) {
+/// Takes the cookie out of a reply to a message of ours. Returns whether it is authentic.
+fn consume_cookie_reply(device: &Device, reply: &CookieReply) -> bool {
     let peer = {
         let guard = read_lock();
         device
@@ -172,14 +193,12 @@ fn consume_cookie_reply(device: &Device, reply: &CookieReply) {
                 IndexEntry::Session(keypair) => keypair.peer.clone(),
             })
     };
-    if let Some(peer) = peer {
+    peer.is_some_and(|peer| {
         let keys = MacKeys::new(peer.public_key());
-        // What is not authentic changes nothing.
-        let _ = peer
-            .cookie
-            .lock()
-            .consume_reply(&keys, reply, timer::coarse_boottime_ns());
-    }
+        let now = timer::coarse_boottime_ns();
+        let mut cookie = peer.cookie.lock();
+        cookie.consume_reply(&keys, reply, now)
+    })
 }
 
 /// Accepts an initiation and responds to it. Returns the peer if it is authentic.
@@ -204,6 +223,7 @@ fn consume_initiation(
         release_id(device, &mut exchange);
     }
     peer.set_endpoint(from);
+    events::initiation_received(&peer);
     send_response(&peer);
     Some(peer)
 }
@@ -232,6 +252,7 @@ fn consume_response(
         let keys = exchange.noise.begin_session();
         begin_session(&peer, keys, id)
     };
+    events::response_received(&peer);
     if begun.is_ok() {
         timers::session_derived(&peer);
         timers::handshake_completed(&peer);
@@ -256,6 +277,7 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
     let Ok(message) = create_initiation(peer, &identity) else {
         return;
     };
+    events::initiation_sent(peer);
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     peer.note_handshake_sent();
@@ -319,6 +341,7 @@ fn send_response(peer: &RcuArc<Peer>) {
         response.to_bytes()
     };
     stamp(peer, &mut message);
+    events::response_sent(peer);
     timers::session_derived(peer);
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
@@ -352,6 +375,7 @@ fn begin_session(peer: &RcuArc<Peer>, keys: Option<SessionKeys>, id: u32) -> Res
         .and_then(|keypair| {
             let entry = RcuArc::new(IndexEntry::Session(keypair.clone()))?;
             indices.replace(id, entry);
+            events::keypair_created(&keypair);
             peer.prepare_routes();
             peer.keypairs.install(keypair);
             Ok(())

@@ -12,6 +12,7 @@ use kernel::{
 
 use crate::{
     crypto::DataKey,
+    events,
     messages::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME},
     noise::SessionKeys,
     peer::Peer,
@@ -228,6 +229,7 @@ impl Keypairs {
 fn retire<const N: usize>(mut keypairs: [Option<RcuArc<Keypair>>; N]) {
     for keypair in &mut keypairs {
         if let Some(keypair) = keypair.take() {
+            events::keypair_destroyed(&keypair);
             keypair.peer.device.indices.remove(keypair.local_id);
         }
     }

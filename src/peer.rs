@@ -19,12 +19,15 @@ use crate::{
     crypto::Secret,
     device::Device,
     endpoint::Endpoint,
+    events,
     gfp::Gfp,
     handshake,
     keypair::Keypairs,
     lane::LaneOfPeer,
     messages::{MAX_STAGED_PACKETS, REKEY_TIMEOUT},
-    net::{device::Trouble, route::RouteCache, skb::SkBuff, skb_list::SkbList},
+    net::{
+        device::Trouble, drop_reason::DropReason, route::RouteCache, skb::SkBuff, skb_list::SkbList,
+    },
     noise::{Handshake, PublicKey},
     rcu::{self, RcuArc, RcuSlot},
     send::{self, Pace, Seal},
@@ -267,7 +270,7 @@ impl Peer {
         }
         staged.append(packets);
         drop(staged);
-        self.count_dropped(&dropped);
+        self.count_and_drop(dropped, DropReason::FullRing);
     }
 
     /// Puts packets back in front of those that wait.
@@ -290,14 +293,14 @@ impl Peer {
     /// Drops all packets that wait for a session.
     pub(crate) fn drop_staged(&self) {
         let dropped = self.take_staged();
-        self.count_dropped(&dropped);
+        self.count_and_drop(dropped, DropReason::QueuePurge);
     }
 
-    fn count_dropped(&self, dropped: &SkbList) {
+    fn count_and_drop(&self, dropped: SkbList, reason: DropReason) {
         if !dropped.is_empty() {
-            self.device
-                .netdev
-                .count_trouble(Trouble::SendingDropped, dropped.len());
+            let netdev = &self.device.netdev;
+            netdev.count_trouble(Trouble::SendingDropped, dropped.len());
+            dropped.drop_for(reason);
         }
     }
 
@@ -325,6 +328,7 @@ impl Peer {
         self.drop_staged();
         // The sockets may be gone already.
         self.routes.swap(None);
+        events::peer_destroyed(self);
     }
 
     /// The device goes down: everything about the peer that is not configuration is forgotten.
@@ -369,6 +373,7 @@ impl RcuArc<Peer> {
         if !self.has_staged() {
             // A message without a packet; like one it waits for a session if there is none.
             if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
+                events::keepalive_sent(self);
                 let mut packets = SkbList::new();
                 packets.push_back(empty);
                 self.stage(&mut packets);

@@ -11,7 +11,7 @@ use crate::{
     crypto::DataKey,
     device::Device,
     endpoint::Endpoint,
-    handshake,
+    events, handshake,
     keypair::Keypair,
     messages::{
         DataHeader, Kind, DATA_HEADER_LEN, DATA_MIN_LEN, KEEPALIVE_TIMEOUT, MAX_QUEUED_PACKETS,
@@ -19,6 +19,7 @@ use crate::{
     },
     net::{
         device::Trouble,
+        drop_reason::DropReason,
         napi::Receiver,
         skb::{Control, Protocol, SkBuff},
         skb_list::SkbList,
@@ -42,6 +43,11 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, mut skb: SkBuff) {
         size => size.min(len),
     };
     let Some(first) = start_of(&skb, 0, part) else {
+        skb.drop_for(if part < DATA_MIN_LEN {
+            DropReason::PktTooSmall
+        } else {
+            DropReason::SocketFilter
+        });
         return;
     };
     if is_uniform(&skb, first, part) {
@@ -61,6 +67,8 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, mut skb: SkBuff) {
         }
         offset += this;
     }
+    // Its messages have descriptors of their own.
+    skb.consume();
 }
 
 /// Notes which part of a buffer messages of length `part` are in. Datagrams are not that long.
@@ -121,6 +129,7 @@ fn dispatch(device: Borrowed<'_, Device>, skb: SkBuff, (kind, index): Start, gua
 /// Puts data messages into the lane of their peer.
 fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
+        skb.drop_for(DropReason::SocketFilter);
         return;
     };
     let (Some(keypair), Some(endpoint)) = (keypair.upgrade(), Endpoint::of_sender(&skb)) else {
@@ -128,6 +137,7 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
     };
     let peer = &keypair.peer;
     if peer.is_removed() {
+        skb.drop_for(DropReason::QueuePurge);
         return;
     }
     let here = kernel::cpu::CpuId::current().as_u32();
@@ -187,6 +197,10 @@ impl Direction for Open {
         sealed.datagrams.len()
     }
 
+    fn refuse(sealed: Sealed) {
+        sealed.datagrams.drop_for(DropReason::FullRing);
+    }
+
     fn process(keypair: &RcuArc<Keypair>, sealed: Sealed) -> Opened {
         let Sealed {
             mut datagrams,
@@ -200,6 +214,8 @@ impl Direction for Open {
         while let Some(datagram) = datagrams.pop_front() {
             if open_datagram(keypair, &datagram, &mut opened.packets) {
                 datagram.consume();
+            } else {
+                datagram.drop_for(DropReason::SkbCsum);
             }
         }
         opened
@@ -275,6 +291,7 @@ fn open(keypair: &Keypair, datagram: &SkBuff, offset: usize, len: usize, ds: u8)
 
 /// Drops packets instead of delivering them.
 pub(crate) fn discard(keypair: &RcuArc<Keypair>, opened: Opened) {
+    opened.packets.drop_for(DropReason::QueuePurge);
     keypair.peer.lane.leave(opened.datagrams);
 }
 
@@ -313,8 +330,12 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
     let mut kept = SkbList::new();
     let mut replay = keypair.replay.lock();
     while let Some(packet) = packets.pop_front() {
-        if replay.accept(packet.control().number) {
+        let counter = packet.control().number;
+        if replay.accept(counter) {
             kept.push_back(packet);
+        } else {
+            events::replayed(keypair, counter);
+            packet.drop_for(DropReason::DupFrag);
         }
     }
     kept
@@ -363,7 +384,7 @@ fn accept(
     let Control { ds, length, .. } = packet.control();
     let message_len = length as usize + DATA_MIN_LEN;
     if length == 0 {
-        // A keepalive.
+        events::keepalive_received(peer);
         netdev.count_received(message_len);
         packet.consume();
         return message_len;
@@ -373,11 +394,17 @@ fn accept(
             packet.set_received(netdev, inner.protocol);
             packet.apply_outer_ecn(ds, inner.ds);
             if packet.trim(inner.len).is_err() {
+                packet.drop_for(DropReason::NoMem);
                 return 0;
             }
-            let source = device.peer_of_source(packet.network_header(), inner.protocol, guard);
-            if !source.is_some_and(|owner| owner.is(peer)) {
+            let header = packet.network_header();
+            let owner = device.peer_of_source(header, inner.protocol, guard);
+            if !owner.is_some_and(|owner| owner.is(peer)) {
+                if let Some(source) = inner.protocol.source(header) {
+                    events::source_not_allowed(peer, source);
+                }
                 netdev.count_trouble(Trouble::ReceivedFrame, 1);
+                packet.drop_for(DropReason::IpRpfilter);
                 return 0;
             }
             receiver.gro_receive(packet);
@@ -385,11 +412,21 @@ fn accept(
             message_len
         }
         Ok(_) => {
+            events::inner_length_wrong(peer);
             netdev.count_trouble(Trouble::ReceivedLength, 1);
+            packet.drop_for(DropReason::PktTooSmall);
+            0
+        }
+        Err(Trouble::ReceivedLength) => {
+            events::inner_length_wrong(peer);
+            netdev.count_trouble(Trouble::ReceivedLength, 1);
+            packet.drop_for(DropReason::IpInhdr);
             0
         }
         Err(trouble) => {
+            events::inner_not_ip(peer);
             netdev.count_trouble(trouble, 1);
+            packet.drop_for(DropReason::InvalidProto);
             0
         }
     }

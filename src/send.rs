@@ -14,6 +14,7 @@ use crate::{
     cpu,
     crypto::DataKey,
     device::Device,
+    events,
     gfp::Gfp,
     keypair::Keypair,
     messages::{
@@ -22,6 +23,7 @@ use crate::{
     },
     net::{
         device::Trouble,
+        drop_reason::DropReason,
         icmp,
         skb::{Control, Piece, Protocol, SkBuff},
         skb_list::SkbList,
@@ -57,13 +59,16 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result 
     let netdev = &device.netdev;
     let Some(protocol) = skb.ip_protocol() else {
         netdev.count_trouble(Trouble::Sending, 1);
+        events::not_ip(&device);
+        skb.drop_for(DropReason::InvalidProto);
         return Err(EPROTONOSUPPORT);
     };
     let peer = match find_peer(&device, &skb, protocol, &guard) {
         Ok(peer) => peer,
-        Err(e) => {
+        Err((e, reason)) => {
             icmp::host_unreachable(&mut skb, protocol);
             netdev.count_trouble(Trouble::Sending, 1);
+            skb.drop_for(reason);
             return Err(e);
         }
     };
@@ -73,8 +78,10 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result 
         mtu => mtu,
     };
     if peer.outgoing.is_handing_over_here() {
-        // Sending to the peer leads here: its endpoint is behind itself.
+        // Sending to the peer leads here.
+        events::endpoint_is_behind_itself(&peer);
         netdev.count_trouble(Trouble::Sending, 1);
+        skb.drop_for(DropReason::RecursionLimit);
         return Err(ELOOP);
     }
     let Some(mut skb) = skb.unshare() else {
@@ -102,13 +109,20 @@ fn find_peer(
     skb: &SkBuff,
     protocol: Protocol,
     guard: &Guard,
-) -> Result<RcuArc<Peer>> {
+) -> core::result::Result<RcuArc<Peer>, (Error, DropReason)> {
+    let header = skb.network_header();
     let peer = device
-        .peer_of_destination(skb.network_header(), protocol, guard)
+        .peer_of_destination(header, protocol, guard)
         .and_then(Borrowed::upgrade)
-        .ok_or(ENOKEY)?;
+        .ok_or_else(|| {
+            if let Some(destination) = protocol.destination(header) {
+                events::no_peer(device, destination);
+            }
+            (ENOKEY, DropReason::NoTxTarget)
+        })?;
     if peer.endpoint().is_none() {
-        return Err(EDESTADDRREQ);
+        events::no_endpoint(&peer);
+        return Err((EDESTADDRREQ, DropReason::TunnelTxinfo));
     }
     Ok(peer)
 }
@@ -291,6 +305,10 @@ impl Direction for Seal {
         packets.len()
     }
 
+    fn refuse(packets: SkbList) {
+        packets.drop_for(DropReason::FullRing);
+    }
+
     fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
         let mut sealer = Sealer::new(keypair);
         while let Some(skb) = packets.pop_front() {
@@ -380,8 +398,7 @@ impl<'a> Sealer<'a> {
             return;
         }
         let Some(mut counter) = self.keypair.reserve_counters(count) else {
-            self.dropped += count;
-            self.run = SkbList::new();
+            self.drop_run();
             return;
         };
         if count > 1 {
@@ -395,8 +412,7 @@ impl<'a> Sealer<'a> {
             match self.keypair.reserve_counters(count) {
                 Some(again) => counter = again,
                 None => {
-                    self.dropped += count;
-                    self.run = SkbList::new();
+                    self.drop_run();
                     return;
                 }
             }
@@ -408,6 +424,12 @@ impl<'a> Sealer<'a> {
             }
             counter = counter.wrapping_add(1);
         }
+    }
+
+    /// Drops the packets of the run: the session has no counters left.
+    fn drop_run(&mut self) {
+        self.dropped += self.run.len();
+        core::mem::replace(&mut self.run, SkbList::new()).drop_for(DropReason::QueuePurge);
     }
 
     /// Returns the datagrams.
@@ -446,12 +468,19 @@ fn seal_into(buffer: &mut [u8], keypair: &Keypair, counter: u64, packet: &SkBuff
     Ok(())
 }
 
-/// Makes a datagram of one packet.
+/// Makes a datagram of one packet, which is dropped if that fails.
 fn seal_single(keypair: &Keypair, counter: u64, mut packet: SkBuff) -> Result<SkBuff> {
     let Control { length, ds, .. } = packet.control();
     let len = DATA_MIN_LEN.saturating_add(length as usize);
     let fill = |buffer: &mut [u8]| seal_into(buffer, keypair, counter, &packet);
-    let mut datagram = SkBuff::alloc_with(OUTER_HEADROOM, BEFORE_HEADER, len, Gfp::Atomic, fill)?;
+    let made = SkBuff::alloc_with(OUTER_HEADROOM, BEFORE_HEADER, len, Gfp::Atomic, fill);
+    let mut datagram = match made {
+        Ok(datagram) => datagram,
+        Err(e) => {
+            packet.drop_for(DropReason::NoMem);
+            return Err(e);
+        }
+    };
     finish_datagram(&mut datagram, &mut packet, ds);
     packet.consume();
     Ok(datagram)

@@ -14,8 +14,10 @@ use crate::{
     cpu::SoftirqsDisabled,
     device::Device,
     endpoint::Endpoint,
+    events,
     net::{
         device::NetDevice,
+        drop_reason::DropReason,
         namespace::Net,
         route::{Route, RouteCache},
         skb::SkBuff,
@@ -72,7 +74,7 @@ impl Sockets {
         }
     }
 
-    /// Sends datagrams to an endpoint.
+    /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list.
     ///
     /// Returns how many bytes the IP layer was given, and the endpoint without its source if that
     /// could no longer be used.
@@ -80,7 +82,7 @@ impl Sockets {
         &self,
         context: &Sending<'_>,
         endpoint: Endpoint,
-        packets: SkbList,
+        packets: &mut SkbList,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
         match endpoint {
@@ -93,7 +95,7 @@ impl Sockets {
         &self,
         context: &Sending<'_>,
         endpoint: Endpoint,
-        mut packets: SkbList,
+        packets: &mut SkbList,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
         let Endpoint::V4 {
@@ -152,7 +154,7 @@ impl Sockets {
                 }
             }
         };
-        let sent = send_all(context.netdev, &mut packets, route, |skb, route, ds| {
+        let sent = send_all(context.netdev, packets, route, |skb, route, ds| {
             self.v4
                 .send_v4(context.netdev, skb, route, &flow, ds, guard)
         });
@@ -163,7 +165,7 @@ impl Sockets {
         &self,
         context: &Sending<'_>,
         endpoint: Endpoint,
-        mut packets: SkbList,
+        packets: &mut SkbList,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
         let (Endpoint::V6 { remote, source }, Some(v6)) = (endpoint, &self.v6) else {
@@ -204,7 +206,7 @@ impl Sockets {
                 }
             }
         };
-        let sent = send_all(context.netdev, &mut packets, route, |skb, route, ds| {
+        let sent = send_all(context.netdev, packets, route, |skb, route, ds| {
             v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
         });
         (sent, changed)
@@ -247,25 +249,38 @@ fn send_all(
 ///
 /// Context: any but hard interrupts. Errors: `EDESTADDRREQ` when no endpoint is known, `ENONET`
 /// when the device is down or its namespace gone, those of routing.
-pub(crate) fn send_to_peer(peer: &Peer, packets: SkbList) -> Result {
+pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList) -> Result {
     // Outer routing and the IP layer expect to be called like this.
     let _softirqs = SoftirqsDisabled::new();
     let guard = read_lock();
     let device = &peer.device;
-    let endpoint = peer.endpoint().ok_or(EDESTADDRREQ)?;
-    let sockets = device.sockets.get(&guard).ok_or(ENONET)?;
+    let Some(endpoint) = peer.endpoint() else {
+        packets.drop_for(DropReason::TunnelTxinfo);
+        return Err(EDESTADDRREQ);
+    };
+    let Some(sockets) = device.sockets.get(&guard) else {
+        packets.drop_for(DropReason::SocketClose);
+        return Err(ENONET);
+    };
     let cache = peer.routes.get(&guard);
     let context = Sending {
         netdev: &device.netdev,
         mark: device.fwmark(),
         cache: cache.as_deref(),
     };
-    let (sent, changed) = sockets.send(&context, endpoint, packets, &guard);
+    let (sent, changed) = sockets.send(&context, endpoint, &mut packets, &guard);
     if let Some(changed) = changed {
         peer.replace_endpoint_if(&endpoint, changed);
     }
-    let _ = peer.tx_bytes.fetch_add(sent? as i64, Relaxed);
+    let sent = sent.inspect_err(|e| drop_unsent(device, &endpoint, packets, *e))?;
+    let _ = peer.tx_bytes.fetch_add(sent as i64, Relaxed);
     Ok(())
+}
+
+/// Drops what could not be sent because of an error of routing.
+fn drop_unsent(device: &Device, endpoint: &Endpoint, packets: SkbList, error: Error) {
+    events::no_route(device, endpoint, error);
+    packets.drop_for(DropReason::IpOutNoRoutes);
 }
 
 /// Sends one message to whoever sent a datagram, by the way that it came.
@@ -274,7 +289,10 @@ pub(crate) fn send_to_peer(peer: &Peer, packets: SkbList) -> Result {
 pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff) -> Result {
     let _softirqs = SoftirqsDisabled::new();
     let guard = read_lock();
-    let sockets = device.sockets.get(&guard).ok_or(ENONET)?;
+    let Some(sockets) = device.sockets.get(&guard) else {
+        skb.drop_for(DropReason::SocketClose);
+        return Err(ENONET);
+    };
     let context = Sending {
         netdev: &device.netdev,
         mark: device.fwmark(),
@@ -282,6 +300,7 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff) -> Result {
     };
     let mut packets = SkbList::new();
     packets.push_back(skb);
-    let (sent, _) = sockets.send(&context, to, packets, &guard);
+    let (sent, _) = sockets.send(&context, to, &mut packets, &guard);
     sent.map(|_| ())
+        .inspect_err(|e| drop_unsent(device, &to, packets, *e))
 }

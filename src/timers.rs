@@ -14,6 +14,7 @@ use kernel::{
 };
 
 use crate::{
+    events,
     messages::{
         ERASE_KEYS_AFTER, KEEPALIVE_TIMEOUT, MAX_HANDSHAKE_ATTEMPTS, NSEC_PER_SEC, REKEY_TIMEOUT,
         REKEY_TIMEOUT_JITTER_MAX,
@@ -192,6 +193,7 @@ impl TimerExpired<RETRY_HANDSHAKE> for Peer {
         let attempts = timers.attempts.load(Relaxed);
         if attempts as u64 > MAX_HANDSHAKE_ATTEMPTS {
             // Nobody is there: give up until there is something to send again.
+            events::handshake_given_up(&this, MAX_HANDSHAKE_ATTEMPTS + 2);
             timers.send_keepalive.disarm();
             this.drop_staged();
             if !timers.erase_keys.is_pending() {
@@ -199,6 +201,7 @@ impl TimerExpired<RETRY_HANDSHAKE> for Peer {
             }
         } else {
             timers.attempts.store(attempts + 1, Relaxed);
+            events::handshake_retried(&this, attempts + 2);
             // Perhaps it is the source address that makes the packets get lost.
             this.forget_source();
             this.request(Action::RetryHandshake);
@@ -221,6 +224,7 @@ impl TimerExpired<SEND_KEEPALIVE> for Peer {
 
 impl TimerExpired<NEW_HANDSHAKE> for Peer {
     fn expired(this: RcuArc<Self>) {
+        events::peer_is_silent(&this);
         this.forget_source();
         this.request(Action::BeginHandshake);
     }
@@ -228,6 +232,7 @@ impl TimerExpired<NEW_HANDSHAKE> for Peer {
 
 impl TimerExpired<ERASE_KEYS> for Peer {
     fn expired(this: RcuArc<Self>) {
+        events::keys_erased(&this);
         this.request(Action::EraseKeys);
     }
 }

@@ -14,6 +14,8 @@ mod bindings;
 mod cpu;
 #[path = "../rust/crypto.rs"]
 mod crypto;
+#[path = "../rust/dynamic_debug.rs"]
+mod dynamic_debug;
 #[path = "../rust/gfp.rs"]
 mod gfp;
 #[path = "../rust/id_table.rs"]
@@ -59,7 +61,8 @@ mod receive;
 mod send;
 mod socket;
 
-// How it is told what to do.
+// How it is told what to do, and what it can be made to tell.
+mod events;
 mod netlink;
 
 use crate::{

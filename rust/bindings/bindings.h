@@ -2,11 +2,13 @@
 /* The kernel's headers that the safe layers of this folder wrap; bindgen reads them. */
 
 #include <linux/types.h>
+#include <linux/dynamic_debug.h>
 #include <linux/icmpv6.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/inetdevice.h>
 #include <linux/ipv6.h>
+#include <linux/net.h>
 #include <linux/netdevice.h>
 #include <linux/percpu.h>
 #include <linux/random.h>

@@ -3,6 +3,7 @@
 //! Safe layers over the kernel's networking that the `kernel` crate lacks.
 
 pub(crate) mod device;
+pub(crate) mod drop_reason;
 pub(crate) mod genetlink;
 pub(crate) mod icmp;
 pub(crate) mod link;

@@ -4,13 +4,13 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
-use core::{mem::ManuallyDrop, ptr::NonNull};
+use core::{mem::ManuallyDrop, net::IpAddr, ptr::NonNull};
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
 };
 
-use super::{device::NetDevice, skb_list::SkbList};
+use super::{device::NetDevice, drop_reason::DropReason, skb_list::SkbList};
 use crate::{bindings, gfp::Gfp};
 
 /// The protocol of a packet's outermost header, as in the EtherType field.
@@ -22,10 +22,35 @@ pub(crate) enum Protocol {
     Ipv6,
 }
 
+impl Protocol {
+    /// Returns the source in an IP header, if that is long enough.
+    pub(crate) fn source(self, header: &[u8]) -> Option<IpAddr> {
+        match self {
+            Self::Ipv4 => address_at::<4>(header, 12),
+            Self::Ipv6 => address_at::<16>(header, 8),
+        }
+    }
+
+    /// Returns the destination in an IP header, if that is long enough.
+    pub(crate) fn destination(self, header: &[u8]) -> Option<IpAddr> {
+        match self {
+            Self::Ipv4 => address_at::<4>(header, 16),
+            Self::Ipv6 => address_at::<16>(header, 24),
+        }
+    }
+}
+
+fn address_at<const N: usize>(header: &[u8], at: usize) -> Option<IpAddr>
+where
+    IpAddr: From<[u8; N]>,
+{
+    Some(IpAddr::from(*header.get(at..)?.first_chunk::<N>()?))
+}
+
 /// An owned socket buffer (`struct sk_buff`).
 ///
-/// Dropping it frees it as a dropped packet (`kfree_skb`); [`Self::consume`] frees it as one that
-/// was delivered.
+/// Dropping it frees it as a dropped packet (`kfree_skb`), [`Self::drop_for`] as one that was dropped
+/// for a reason; [`Self::consume`] frees it as one that was delivered.
 ///
 /// # Invariants
 ///
@@ -487,13 +512,20 @@ impl SkBuff {
 
     /// Cuts a GSO packet. The pieces share its memory and may have their checksums unfinished.
     ///
-    /// Errors: `ENOMEM`, `EINVAL` if its headers are broken, `EPROTONOSUPPORT`. A packet that needs
-    /// no cutting comes back as it is.
+    /// Errors: `ENOMEM`, `EINVAL` if its headers are broken, `EPROTONOSUPPORT`; it is dropped. A
+    /// packet that needs no cutting comes back as it is.
     pub(crate) fn segment(self) -> Result<SkbList> {
         // SAFETY: The buffer is valid.
         let segments = from_err_ptr(unsafe {
             bindings::skb_gso_segment(self.raw(), bindings::segment_features())
-        })?;
+        });
+        let segments = match segments {
+            Ok(segments) => segments,
+            Err(e) => {
+                self.drop_for(DropReason::SkbGsoSeg);
+                return Err(e);
+            }
+        };
         let mut list;
         if segments.is_null() {
             list = SkbList::new();
@@ -661,6 +693,14 @@ impl SkBuff {
         }
     }
 
+    /// Drops the packet for a reason. Always inline: the kernel notes who called it.
+    #[inline(always)]
+    pub(crate) fn drop_for(self, reason: DropReason) {
+        let ptr = self.into_raw().as_ptr();
+        // SAFETY: The use is ours and given up here.
+        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), ptr, reason as u32) };
+    }
+
     /// Frees the buffer of a packet that met no misfortune (`consume_skb`).
     #[inline]
     pub(crate) fn consume(self) {
@@ -726,13 +766,10 @@ impl Drop for Piece {
 }
 
 impl Drop for SkBuff {
+    #[inline]
     fn drop(&mut self) {
+        let reason = DropReason::NotSpecified as u32;
         // SAFETY: The use is ours and given up here.
-        unsafe {
-            bindings::kfree_skb_reason(
-                self.raw(),
-                bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
-            )
-        };
+        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), self.raw(), reason) };
     }
 }

@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use super::skb::SkBuff;
+use super::{drop_reason::DropReason, skb::SkBuff};
 use crate::bindings;
 
 /// An owned list of socket buffers, linked through their `next` fields like the kernel's lists of
@@ -111,6 +111,14 @@ impl SkbList {
             }
             self.tail = other.tail.take();
             self.len += core::mem::take(&mut other.len);
+        }
+    }
+
+    /// Drops all packets for a reason. Always inline: the kernel notes who called it.
+    #[inline(always)]
+    pub(crate) fn drop_for(mut self, reason: DropReason) {
+        while let Some(skb) = self.pop_front() {
+            skb.drop_for(reason);
         }
     }
 
