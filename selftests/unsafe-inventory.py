@@ -192,7 +192,7 @@ def problems(root):
         if path in safe or os.path.basename(path) == "wireguard.rs":
             continue
         # The events' macro, which is one of rust/, allows its own.
-        if path == "src/events.rs" and re.search(r"^#!\[deny\(unsafe_code\)\]", blank(text), re.M) and "allow" not in blank(text):
+        if path == "src/events.rs" and re.search(r"^#!\[deny\(unsafe_code\)\]", blank(text), re.M) and not re.search(r"\ballow\b", blank(text)):
             continue
         out.append("%s:1: not forbidden: add #![forbid(unsafe_code)]" % path)
     for path, text in files(root, "rust"):
