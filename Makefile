@@ -31,6 +31,10 @@ demo: module ## the picture that WireGuard is explained with, live in a virtual 
 test: module ## all tests
 	@selftests/run
 
+.PHONY: compare
+compare: module ## our module against the C one, in all that they do
+	@selftests/compare
+
 .PHONY: bench
 bench: module ## our module against the C one, in guest instructions
 	@selftests/bench
