@@ -11,6 +11,8 @@
 
 #[path = "../../../src/allowedips.rs"]
 mod allowedips;
+#[path = "../../../rust/net/genetlink/attribute.rs"]
+mod attribute;
 mod bindings;
 #[path = "../../../src/cookie.rs"]
 mod cookie;

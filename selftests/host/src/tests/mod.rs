@@ -3,6 +3,7 @@
 //! The tests, one module for each of the driver's.
 
 mod allowedips;
+mod attribute;
 mod boringtun;
 mod cookie;
 mod crypto;
