@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+"""For the device scenarios: they run in a network namespace of their own, with the /sys of that, so that no command has to
+enter one first."""
+
+import os
+import re
+import subprocess
+
+import lib  # noqa: F401 # makes ../lib importable
+from lib import command
+from netlink import in_netns, run
+
+
+def enter():
+    """This process, and whoever it starts, is in a new network namespace from now on; its name is `here`."""
+    os.unshare(os.CLONE_NEWNS)
+    subprocess.run("mount --make-rprivate / && ip netns add here && ip netns add there", shell=True, check=True)
+    there = os.open("/run/netns/here", os.O_RDONLY)
+    os.setns(there, os.CLONE_NEWNET)
+    os.close(there)
+    subprocess.run("mount -t sysfs sysfs /sys && ip link set lo up", shell=True, check=True)
+
+
+def leave():
+    for name in ("there", "here"):
+        run("ip", "netns", "del", name, check=False)
+
+
+def ip(*words, netns=None):
+    """ip(8): its exit status and all that it says. In a word the whole line, or word by word."""
+    words = words[0].split() if len(words) == 1 else words
+    return command("ip", *(["-n", netns] if netns else []), *words)
+
+
+def shell(line):
+    return re.sub(r"^exit 0: ?", "", command("sh", "-c", line))
+
+
+def read(path):
+    try:
+        with open(path, errors="replace") as file:
+            return " ".join(file.read().split("\n")).strip()
+    except OSError as error:
+        return lib.errno_name(error.errno)
+
+
+def write(path, value):
+    """The name of the error, or 0."""
+    try:
+        file = os.open(path, os.O_WRONLY)
+    except OSError as error:
+        return "open: " + lib.errno_name(error.errno)
+    try:
+        os.write(file, value.encode())
+        return "0"
+    except OSError as error:
+        return lib.errno_name(error.errno)
+    finally:
+        os.close(file)
+
+
+def plain(text):
+    """Without the number of an interface."""
+    text = re.sub(r"(?m)^(exit \d+: |Deleted )?\d+: ", r"\1N: ", text)
+    return re.sub(r"\bifindex \d+|(?<=@)if\d+", "ifindex N", text)
+
+
+__all__ = ["enter", "leave", "ip", "shell", "read", "write", "plain", "in_netns", "run", "command", "lib", "os", "re", "subprocess"]
