@@ -174,14 +174,18 @@ check "with his own address he still gets through" on adams-laptop ping -c 1 -W 
 ip -n adams-laptop address del 10.8.0.77/32 dev wg0
 
 chapter "No peer for a destination: the sender is told at once"
-at_once() {
-	local start=$EPOCHREALTIME status
-	"$@"; status=$?
-	awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "after %.0f ms\n", (b - a) * 1000; exit b - a > 2 }' && return $status
-	echo "that was not at once"; return 0
+# The moments of sending and of the answer, as the kernel recorded them: how fast this machine starts programs does not count.
+shortest_wait() {
+	tcpdump -ttnr "$1" 2>/dev/null | awk '
+		/echo request/ { sent = $1 }
+		/unreachable/ && sent { wait = ($1 - sent) * 1000; if (!told++ || wait < least) least = wait; sent = 0 }
+		END { if (told) printf "%.0f\n", least; else print "never" }'
 }
 check_prints "the server asks for 10.8.0.99, which is nobody's: unreachable" 'Destination Host Unreachable' on server ping -c 1 -W 10 10.8.0.99
-check_fails "which ping knew at once, without waiting its 10 seconds" at_once on server ping -c 1 -W 10 10.8.0.99
+capture server any "$net_tmp/unreachable.pcap" icmp
+check_fails "three pings end long before the ten minutes that they would wait" on server timeout 120 ping -c 3 -i 0.2 -W 600 10.8.0.99
+capture_end
+check_number "for they were told at once: milliseconds from a ping to its answer" "$(shortest_wait "$net_tmp/unreachable.pcap")" -lt 1000
 check_prints "the same over IPv6" 'Address unreachable' on server ping -c 1 -W 10 fd08::99
 check_prints "evas-android hears it from the server, through her tunnel" 'From 10.8.0.1 .*Destination Host Unreachable' on evas-android ping -c 1 -W 10 10.8.0.99
 

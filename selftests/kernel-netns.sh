@@ -20,7 +20,7 @@ note "$(sha256sum "$script")"
 quiet_kernel_begin
 status=0
 start=$SECONDS
-bash "$script" > >(sed $'s/\e\\[[0-9;]*m//g; s/^/#   /') 2>&1 </dev/null || status=$?
+bash "$script" > >(sed -u $'s/\e\\[[0-9;]*m//g; s/^/#   /') 2>&1 </dev/null || status=$?
 note "after $((SECONDS - start)) s, exit status $status"
 verdict $status "netns.sh passes, unmodified"
 finish
