@@ -341,6 +341,11 @@ ip -n dut address add 192.168.50.1/24 dev wg0; ip -n dut address add fd50::1/64 
         while time.monotonic() < until and self.counters() == before:
             time.sleep(0.02)
 
+    def handshake(self):
+        """When our last handshake was, (0, 0) if never or if the device does not know us."""
+        peer = self.wireguard.get(wg_name("wg0"))[1]["peers"].get(self.key.public)
+        return struct.unpack("=qq", peer[6]) if peer else (0, 0)
+
     def endpoint(self, key=None):
         return self.wireguard.peer("wg0", (key or self.key).public)["endpoint"]
 
