@@ -12,8 +12,8 @@ fi
 
 # Keys that are the same for both modules: 42 letters, a zero and a sign make 32 bytes.
 key() { printf -v "$1" '%-42s' "$2"; printf -v "$1" '%s0=' "${!1// /x}"; }
+private='' second='' A='' B='' C='' psk='' many=''
 for name in private second A B C psk; do key "$name" "the+key+$name"; done
-# shellcheck disable=SC2154 # set by key
 own=$(wg pubkey <<<"$private")
 dir=$(mktemp -d /tmp/wg8.XXXXXX)
 export WG_HIDE_KEYS=never
