@@ -134,9 +134,16 @@ struct Configured {
     /// The last number given to a peer or an allowed IP.
     last_number: u64,
     listen_port: u16,
-    /// Counts changes, so that a reader can tell whether it has seen a consistent state.
+    /// Of all devices' states a number of its own, so that a reader can tell whether it has seen a
+    /// consistent one, and not the state of a device that took another's place.
     generation: u64,
     allowed_ips: Writer,
+}
+
+/// Returns a number that no state of a device has had before; never zero.
+fn next_generation() -> u64 {
+    static LAST: Atomic<i64> = Atomic::new(0);
+    LAST.fetch_add(1, Relaxed) as u64 + 1
 }
 
 impl Device {
@@ -279,12 +286,12 @@ impl Config<'_> {
             .is_some_and(|net| net.may_administer())
     }
 
-    /// Counts a change.
+    /// Notes a change.
     pub(crate) fn changed(&mut self) {
-        self.configured.generation += 1;
+        self.configured.generation = next_generation();
     }
 
-    /// A number that grows with each change; never zero.
+    /// A number that grows with each change, and that no other device has; never zero.
     pub(crate) fn generation(&self) -> u64 {
         self.configured.generation
     }
@@ -615,7 +622,7 @@ impl TunnelDriver for Device {
                         peer_count: 0,
                         last_number: 0,
                         listen_port: 0,
-                        generation: 1,
+                        generation: next_generation(),
                         allowed_ips: Writer::new(),
                     },
                     "Device::configured"
