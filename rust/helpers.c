@@ -171,6 +171,12 @@ void rust_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int pac
 	dev_sw_netstats_tx_add(dev, packets, len);
 }
 
+/* Callers have disabled softirqs, in which nothing else on this CPU counts. */
+u64 rust_helper_dev_sw_netstats_tx_packets_here(struct net_device *dev)
+{
+	return u64_stats_read(&this_cpu_ptr(dev->tstats)->tx_packets);
+}
+
 void rust_helper_dev_stats_add_rx_errors(struct net_device *dev, unsigned long n)
 {
 	DEV_STATS_ADD(dev, rx_errors, n);

@@ -16,7 +16,7 @@ use crate::{
     endpoint::Endpoint,
     events,
     net::{
-        device::NetDevice,
+        device::{NetDevice, Trouble},
         drop_reason::DropReason,
         namespace::Net,
         route::{Route, RouteCache},
@@ -37,6 +37,15 @@ pub(crate) struct Sockets {
     v6: Option<UdpTunnel<Device>>,
 }
 
+/// Says in the kernel's log why a device cannot come up or have its port: whoever asked for that is
+/// told no more than the error's number.
+fn complain(device: &Device, version: &str) {
+    device.netdev.with_name(|name| {
+        let name = name.to_str().unwrap_or_default();
+        pr_err!("{name}: Could not create {version} socket\n");
+    });
+}
+
 impl Sockets {
     /// Opens the sockets of a device in a namespace. Port zero has one chosen.
     ///
@@ -44,7 +53,8 @@ impl Sockets {
     pub(crate) fn open(device: &RcuArc<Device>, net: &ARef<Net>, port: u16) -> Result<Self> {
         let mut attempt = 0;
         loop {
-            let v4 = UdpTunnel::open(net, Family::V4, port, device.clone())?;
+            let v4 = UdpTunnel::open(net, Family::V4, port, device.clone())
+                .inspect_err(|_| complain(device, "IPv4"))?;
             if !ipv6_available() {
                 return Ok(Self { v4, v6: None });
             }
@@ -54,6 +64,7 @@ impl Sockets {
                     v4.close();
                     attempt += 1;
                     if e != EADDRINUSE || port != 0 || attempt > PORT_ATTEMPTS {
+                        complain(device, "IPv6");
                         return Err(e);
                     }
                 }
@@ -237,9 +248,16 @@ fn send_all(
         };
         let Some(route) = route else { break };
         let (len, parts, ds) = (skb.len(), skb.parts(), skb.control().ds);
+        let before = netdev.sent_here();
         send(skb, route, ds)?;
-        // The IP layer counts the buffer as one packet.
-        netdev.count_sent(parts - 1, 0);
+        // The IP layer has counted the buffer as one packet, sent or dropped.
+        if parts > 1 {
+            if netdev.sent_here() != before {
+                netdev.count_sent(parts - 1, 0);
+            } else {
+                netdev.count_trouble(Trouble::SendingDropped, parts - 1);
+            }
+        }
         bytes = bytes.saturating_add(len);
     }
     Ok(bytes)

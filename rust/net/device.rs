@@ -131,6 +131,13 @@ impl NetDevice {
         unsafe { bindings::dev_sw_netstats_rx_add(self.as_raw(), len as u32) };
     }
 
+    /// Returns how many packets have been counted as sent on this CPU. Context: as above.
+    #[inline]
+    pub(crate) fn sent_here(&self) -> u64 {
+        // SAFETY: The device is valid and has per-CPU statistics (`link::setup`).
+        unsafe { bindings::dev_sw_netstats_tx_packets_here(self.as_raw()) }
+    }
+
     /// Counts sent packets beyond those that the IP layer counted. Context: as above.
     #[inline]
     pub(crate) fn count_sent(&self, packets: usize, len: usize) {
