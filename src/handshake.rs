@@ -144,9 +144,15 @@ fn handle(
     device.netdev.count_received(message.len());
     drop(softirqs);
     let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
-    timers::authenticated_received(&peer);
-    timers::authenticated_traversed(&peer);
     Ok(())
+}
+
+/// Draws the conclusions from an authentic message of a peer. To be called before anything is sent
+/// in answer: from then on the peer's next message is awaited.
+fn authenticated(peer: &RcuArc<Peer>, from: Endpoint) {
+    peer.set_endpoint(from);
+    timers::authenticated_received(peer);
+    timers::authenticated_traversed(peer);
 }
 
 /// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show
@@ -222,7 +228,7 @@ fn consume_initiation(
             .ok()?;
         release_id(device, &mut exchange);
     }
-    peer.set_endpoint(from);
+    authenticated(&peer, from);
     events::initiation_received(&peer);
     send_response(&peer);
     Some(peer)
@@ -247,7 +253,7 @@ fn consume_response(
         if peer.is_removed() || !exchange.noise.consume_response(&identity.keys, response) {
             return None;
         }
-        peer.set_endpoint(from);
+        authenticated(&peer, from);
         let id = exchange.id.take()?;
         let keys = exchange.noise.begin_session();
         begin_session(&peer, keys, id)

@@ -51,8 +51,6 @@ pub(crate) struct Timers {
     pub(crate) persistent_keepalive: Timer<Peer, PERSISTENT_KEEPALIVE>,
     /// How often the handshake under way has been tried again.
     pub(crate) attempts: Atomic<i32>,
-    /// Whether data came in while the keepalive timer was set already.
-    need_another_keepalive: Atomic<bool>,
     /// Whether a handshake was begun because the session is in its last minute.
     pub(crate) sent_last_minute_handshake: Atomic<bool>,
     /// The interval of persistent keepalives in seconds, zero for none.
@@ -85,7 +83,6 @@ impl Timers {
             erase_keys <- new_timer!("erase_keys"),
             persistent_keepalive <- new_timer!("persistent_keepalive"),
             attempts: Atomic::new(0),
-            need_another_keepalive: Atomic::new(false),
             sent_last_minute_handshake: Atomic::new(false),
             persistent_keepalive_interval: Atomic::new(0),
             last_handshake <- new_spinlock_bh!((0, 0), "Timers::last_handshake"),
@@ -129,7 +126,7 @@ pub(crate) fn data_sent(peer: &RcuArc<Peer>) {
     }
 }
 
-/// Data was received: the peer expects an answer.
+/// Data was received: the peer expects an answer. One keepalive answers all that came before it.
 #[inline]
 pub(crate) fn data_received(peer: &RcuArc<Peer>) {
     if !peer.timers.send_keepalive.is_pending() {
@@ -138,8 +135,6 @@ pub(crate) fn data_received(peer: &RcuArc<Peer>) {
             &peer.timers.send_keepalive,
             jiffies(KEEPALIVE_TIMEOUT),
         );
-    } else if !peer.timers.need_another_keepalive.load(Relaxed) {
-        peer.timers.need_another_keepalive.store(true, Relaxed);
     }
 }
 
@@ -212,13 +207,6 @@ impl TimerExpired<RETRY_HANDSHAKE> for Peer {
 impl TimerExpired<SEND_KEEPALIVE> for Peer {
     fn expired(this: RcuArc<Self>) {
         this.send_keepalive();
-        if this.timers.need_another_keepalive.xchg(false, Relaxed) {
-            arm(
-                &this,
-                &this.timers.send_keepalive,
-                jiffies(KEEPALIVE_TIMEOUT),
-            );
-        }
     }
 }
 
