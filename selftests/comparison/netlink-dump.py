@@ -105,7 +105,7 @@ def disturbed(raw, index):
         ("another name and back", together(command("ip", "link", "set", "wg0", "name", "x"), command("ip", "link", "set", "x", "name", "wg0"))),
         ("another name, and a new device of the former", together(command("ip", "link", "set", "wg0", "name", "x"), command("ip", "link", "add", "wg0", "type", "wireguard"))),
     ]
-    for where, before in (("after the first message", 1), ("in the middle of the large peer", None)):
+    for where, before in (("after the first message", 1), ("further on", None)):
         for words, happen in changes:
             setup()
             reader = Raw(raw.family, 8192)

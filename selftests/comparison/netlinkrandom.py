@@ -114,25 +114,29 @@ def clean(echo, places):
     data = bytearray(echo)
     for start, end in places:
         data[start:end] = bytes(end - start)
-    return hashlib.sha256(data).hexdigest()[:12]
+    return hashlib.sha256(data[16:]).hexdigest()[:12]
 
 
 def play(seed, count):
     with namespace("n", "link add wg0 type wireguard", "link add dum0 type dummy"):
         index = Links().index("wg0")
         raw, messages = Raw(), Messages(seed, index)
-        rnd, errors, kept = messages.random, {}, [0, 0]
+        rnd, errors = messages.random, {}
         for number in range(count):
             label = "seed %d, message %d" % (seed, number)
             answer = raw.call(SET, messages.set_device())
             errors[lib.errno_name(answer.error)] = errors.get(lib.errno_name(answer.error), 0) + 1
-            private, preshared = secrets(answer.echo) if answer.error and len(answer.echo) > 20 else ([], [])
-            if answer.error and not any(kind == 1 for kind, _ in answer.tlvs):
+            # The header in front holds numbers by chance.
+            echo = answer.echo
+            if answer.error and len(echo) > 20 and not any(kind == 1 for kind, _ in answer.tlvs):
                 # It reached the module, which looks after its secrets.
-                kept = [kept[0] + left(answer.echo, preshared), kept[1] + len(preshared)]
-                echo = clean(answer.echo, private + preshared) + (", private keys in it" if left(answer.echo, private) else "")
+                private, preshared = secrets(echo)
+                if preshared:
+                    observe("%s: preshared keys in the echo" % label, "%d of %d" % (left(echo, preshared), len(preshared)))
+                observe("%s: private keys in the echo" % label, left(echo, private))
+                echo = clean(echo, private + preshared)
             else:
-                echo = hashlib.sha256(answer.echo).hexdigest()[:12]
+                echo = hashlib.sha256(echo[16:]).hexdigest()[:12]
             dump = raw.dump(DEV)
             observe(label, "%s, echo %s; the device then: %s, %s" % (answer, echo, dump, digest(dump)))
             if number % 250 == 249:
@@ -141,6 +145,5 @@ def play(seed, count):
                 observe("%s: GET_DEVICE" % label, raw.call(GET, messages.get_device(), rnd.choice([0x304, 0x304, 4])))
                 observe("%s: any command" % label, raw.call(rnd.randrange(4), messages.get_device(), rnd.choice([0x304, 4, 0x804, 0x404])))
         observe("seed %d: answers" % seed, ", ".join("%s %d" % item for item in sorted(errors.items())))
-        observe("seed %d: preshared keys in the echoes" % seed, "%d of %d" % tuple(kept))
         run("ip", "link", "set", "wg0", "up")
         observe("seed %d: the link is up at the end" % seed, "UP" in run("ip", "link", "show", "wg0"))

@@ -14,6 +14,8 @@ import tempfile
 import textwrap
 
 ABSENT = "(nothing)"
+# So many rows of one scenario are shown; the files have all.
+ROWS = 40
 WIDTHS = {"scenario": 18, "what": 48, "C module": 32, "ours": 32}
 
 
@@ -107,6 +109,16 @@ def table(rows):
         yield from line((scenario, what + mark, c, ours))
 
 
+def few(rows):
+    """The rows without those that are too many of a scenario."""
+    count, out = {}, []
+    for row in rows:
+        count[row[0]] = count.get(row[0], 0) + 1
+        if count[row[0]] <= ROWS:
+            out.append(row)
+    return out + [(name, "and %d more: compare %s.c with %s.ours in build/test-logs/compare" % (number - ROWS, name, name), "", "", "") for name, number in count.items() if number > ROWS]
+
+
 class Comparison:
     def __init__(self, folder, differences, names):
         self.agree, self.rows, self.failures, self.verdicts = 0, [], [], []
@@ -143,14 +155,14 @@ class Comparison:
         self.agree += agree
         self.rows += rows
         new = [row for row in rows if not row[4]]
-        self.verdicts.append((name, not new, "%d observations agree, %d are listed as different" % (agree, len(rows) - len(new)) if not new else "\n".join(table(new))))
+        self.verdicts.append((name, not new, "%d observations agree, %d are listed as different" % (agree, len(rows) - len(new)) if not new else "\n".join(table(few(new)))))
 
     def good(self):
         return not (self.unlisted or self.failures or self.stale) and self.agree > 0
 
     def show(self):
         if self.rows:
-            print("\n" + "\n".join(table(self.rows)) + "\n")
+            print("\n" + "\n".join(table(few(self.rows))) + "\n")
         for name, why in self.failures:
             print("failed: %s: %s" % (name, why))
         for entry in self.stale:
