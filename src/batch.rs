@@ -5,7 +5,11 @@
 //!
 //! A batch is put at the end of an [`InOrder`] queue. Whoever drains the queue takes the batches
 //! from its front: it does the work of one that nobody has begun, and stops at one that another CPU
-//! is working on; that CPU drains the queue when it has finished.
+//! is working on; that CPU has the queue drained when it has finished.
+//!
+//! A queue has a home for as long as something is in it: the CPU that put the first batch into it.
+//! Packets handed over on different CPUs can overtake each other in what is below (a network
+//! interface has a queue for each CPU), so it is at home that packets are sent.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +33,9 @@ use crate::{
     sync::{new_spinlock_bh, SpinLockBh},
 };
 
+/// A queue with more packets than these is not drained fast enough.
+const CROWDED_PACKETS: i64 = 256;
+
 /// Encryption or decryption.
 pub(crate) trait Direction: Send + Sync + Sized + 'static {
     /// What a batch consists of before the work.
@@ -45,8 +52,8 @@ pub(crate) trait Direction: Send + Sync + Sized + 'static {
     /// Does the work. Context: process context or softirq, any CPU.
     fn process(keypair: &RcuArc<Keypair>, input: Self::Input) -> Self::Output;
 
-    /// A CPU that was given the batch has finished it: the queue that it is in must be drained.
-    /// Context: process context.
+    /// A CPU has finished a batch: the queue that it is in must be drained. Context: process
+    /// context or softirq.
     fn finished(keypair: &RcuArc<Keypair>);
 }
 
@@ -121,6 +128,17 @@ impl<D: Direction> Batch<D> {
             Stage::Done(output) => Some(Claim::Deliver(output)),
         }
     }
+
+    /// Takes what there is, if it is done.
+    fn claim_done(&self) -> Option<Claim<D>> {
+        let is_done = matches!(*self.stage.lock(), Stage::Done(_));
+        // Only who drains the queue takes what is done, and that is the caller.
+        if is_done {
+            self.claim()
+        } else {
+            None
+        }
+    }
 }
 
 /// What is left to do with a batch that has been taken.
@@ -136,7 +154,7 @@ impl<D: Direction> WorkItem for Batch<D> {
         this.work_if_waiting();
         let engine = &this.keypair.peer.device.engine;
         // Batches are only queued on per-CPU queues, whose workers stay where they are.
-        engine.release_cpu(kernel::cpu::CpuId::current().as_u32());
+        engine.release_cpu(here());
         D::finished(&this.keypair);
     }
 }
@@ -146,20 +164,12 @@ impl<D: Direction> WorkItem for Batch<D> {
 pub(crate) enum Helper {
     /// Whoever drains the queue.
     Never,
+    /// This CPU at once.
+    Here,
     /// Another CPU if one has nothing to do, else this one at once.
     IfIdle,
-    /// This CPU later. Other CPUs than the one that packets are sent on put them into other queues
-    /// below, where they can overtake each other.
+    /// This CPU later.
     Later,
-}
-
-/// Who works on a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begun {
-    /// Whoever drains the queue.
-    Here,
-    /// Somebody who then drains the queue.
-    Elsewhere,
 }
 
 /// What a queue protects.
@@ -168,6 +178,20 @@ struct Queued<D: Direction> {
     /// How many packets are in them.
     packets: i64,
     draining: bool,
+    /// The CPU that was the first to do something with the queue since it was empty.
+    home: u32,
+}
+
+impl<D: Direction> Queued<D> {
+    /// Nobody has anything in the queue, or out of it but not handed over.
+    fn is_idle(&self) -> bool {
+        !self.draining && self.batches.is_empty()
+    }
+}
+
+/// The CPU that this runs on, if it stays there.
+fn here() -> u32 {
+    kernel::cpu::CpuId::current().as_u32()
 }
 
 /// A queue of batches that come out in order.
@@ -188,6 +212,7 @@ impl<D: Direction> InOrder<D> {
                     batches: List::new(),
                     packets: 0,
                     draining: false,
+                    home: 0,
                 },
                 "InOrder::queued"
             ),
@@ -197,14 +222,8 @@ impl<D: Direction> InOrder<D> {
 
     /// Appends a batch. Errors: `ENOSPC` if `limit` packets are waiting already; it is dropped.
     ///
-    /// Unless another CPU begins with it, it has been worked on when this returns, and the caller
-    /// drains the queue.
-    pub(crate) fn push(
-        &self,
-        batch: ListArc<Batch<D>>,
-        limit: usize,
-        helper: Helper,
-    ) -> Result<Begun> {
+    /// The caller then has the queue drained. Context: softirqs disabled.
+    pub(crate) fn push(&self, batch: ListArc<Batch<D>>, limit: usize, helper: Helper) -> Result {
         let arc = batch.clone_arc();
         let mut queued = self.queued.lock();
         if queued.packets >= limit as i64 {
@@ -214,29 +233,40 @@ impl<D: Direction> InOrder<D> {
             }
             return Err(ENOSPC);
         }
+        if queued.is_idle() {
+            queued.home = here();
+        }
         queued.packets += arc.count.load(Relaxed);
         queued.batches.push_back(batch);
         drop(queued);
         let engine = &arc.keypair.peer.device.engine;
         let cpu = match helper {
-            Helper::Never => None,
+            Helper::Never => return Ok(()),
+            Helper::Here => None,
             Helper::IfIdle => engine.claim_idle_cpu(),
-            Helper::Later => Some(kernel::cpu::CpuId::current().as_u32()),
+            Helper::Later => Some(here()),
         };
         match cpu {
             Some(cpu) => {
                 if engine.crypt().enqueue_on(cpu, arc.clone()).is_err() {
                     engine.release_cpu(cpu);
                 }
-                Ok(Begun::Elsewhere)
             }
-            None => {
-                if helper != Helper::Never {
-                    arc.work_if_waiting();
-                }
-                Ok(Begun::Here)
-            }
+            None => arc.work_if_waiting(),
         }
+        Ok(())
+    }
+
+    /// Returns the queue's home, `None` if it is this CPU or there is nothing to be done there.
+    ///
+    /// A CPU that does not keep up, so that the queue gets crowded, loses the queue to this one.
+    /// Context: softirqs disabled, or a work item of one CPU.
+    pub(crate) fn home_elsewhere(&self) -> Option<u32> {
+        let mut queued = self.queued.lock();
+        if queued.packets > CROWDED_PACKETS {
+            queued.home = here();
+        }
+        (!queued.is_idle() && queued.home != here()).then_some(queued.home)
     }
 
     /// Adds a packet to the last batch, if it is one of this keypair's that nobody has begun to work
@@ -290,11 +320,23 @@ impl<D: Direction> InOrder<D> {
     /// The caller may then pass packets on directly, and must call [`Self::drain_as_owner`] after.
     pub(crate) fn begin_if_idle(&self) -> bool {
         let mut queued = self.queued.lock();
-        if queued.draining || !queued.batches.is_empty() {
+        if !queued.is_idle() {
             return false;
         }
+        queued.home = here();
         queued.draining = true;
         true
+    }
+
+    /// As [`Self::drain`], but only as far as batches are done.
+    pub(crate) fn drain_done(&self, mut deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
+        let mut queued = self.queued.lock();
+        if queued.draining {
+            return;
+        }
+        queued.draining = true;
+        drop(queued);
+        while self.take_first(Batch::claim_done, &mut deliver) {}
     }
 
     /// Takes batches from the front and hands them to `deliver` for as long as they are done or
@@ -311,16 +353,20 @@ impl<D: Direction> InOrder<D> {
 
     /// As [`Self::drain`], for who has called [`Self::begin_if_idle`].
     pub(crate) fn drain_as_owner(&self, mut deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
-        while self.take_first(|keypair, output| deliver(keypair, output)) {}
+        while self.take_first(Batch::claim, &mut deliver) {}
     }
 
-    /// Hands the first batch over, or ends the ownership and returns `false` if there is none or
-    /// another CPU is working on it.
-    fn take_first(&self, deliver: impl FnOnce(&RcuArc<Keypair>, D::Output)) -> bool {
+    /// Hands the first batch over, or ends the ownership and returns `false` if there is none that
+    /// can be claimed.
+    fn take_first(
+        &self,
+        claim: impl FnOnce(&Batch<D>) -> Option<Claim<D>>,
+        deliver: impl FnOnce(&RcuArc<Keypair>, D::Output),
+    ) -> bool {
         let mut queued = self.queued.lock();
         // Whoever works on the first batch finishes it before looking at `draining`, so stopping
         // here never leaves a finished batch behind.
-        let claim = queued.batches.iter().next().and_then(|first| first.claim());
+        let claim = queued.batches.iter().next().and_then(|first| claim(&first));
         let batch = match claim {
             Some(_) => queued.batches.pop_front(),
             None => None,
@@ -343,8 +389,7 @@ impl<D: Direction> InOrder<D> {
     pub(crate) fn hand_over(&self, deliver: impl FnOnce()) {
         // Nothing else runs on this CPU meanwhile, unless it is called from `deliver`.
         let softirqs = SoftirqsDisabled::new();
-        let here = kernel::cpu::CpuId::current().as_u32();
-        self.delivering.store(here as i32 + 1, Relaxed);
+        self.delivering.store(here() as i32 + 1, Relaxed);
         deliver();
         self.delivering.store(0, Relaxed);
         drop(softirqs);
@@ -353,12 +398,11 @@ impl<D: Direction> InOrder<D> {
     /// Returns whether the caller was called by a function that a batch of this queue is being
     /// handed to. Context: softirqs disabled.
     pub(crate) fn is_handing_over_here(&self) -> bool {
-        let here = kernel::cpu::CpuId::current().as_u32();
-        self.delivering.load(Relaxed) == here as i32 + 1
+        self.delivering.load(Relaxed) == here() as i32 + 1
     }
 
     /// As [`Self::drain`], but hands over one batch at most. Returns whether there was one.
     pub(crate) fn take(&self, deliver: impl FnOnce(&RcuArc<Keypair>, D::Output)) -> bool {
-        self.take_first(deliver)
+        self.take_first(Batch::claim, deliver)
     }
 }

@@ -91,10 +91,13 @@ pub(crate) struct Peer {
     wants_erasure: Atomic<bool>,
     #[pin]
     work: Work<Peer>,
+    #[pin]
+    send_work: Work<Peer, { send::SEND }>,
 }
 
 impl_has_work! {
     impl HasWork<Peer> for Peer { self.work }
+    impl HasWork<Peer, { send::SEND }> for Peer { self.send_work }
 }
 
 impl Peer {
@@ -128,6 +131,7 @@ impl Peer {
                 wants_initiation: Atomic::new(false),
                 wants_erasure: Atomic::new(false),
                 work <- new_work!("Peer::work"),
+                send_work <- new_work!("Peer::send_work"),
             }),
             Gfp::Kernel,
         )
@@ -359,7 +363,7 @@ impl RcuArc<Peer> {
         }
         if !self.is_removed() {
             // It may be queued already, and will then see the new wish.
-            let _ = self.device.engine.handshake.enqueue(self.clone());
+            let _ = self.device.engine.handshake.enqueue::<_, 0>(self.clone());
         }
     }
 

@@ -7,10 +7,11 @@
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
+    workqueue::WorkItem,
 };
 
 use crate::{
-    batch::{Batch, Begun, Direction, Helper},
+    batch::{Batch, Direction, Helper},
     cpu,
     crypto::DataKey,
     device::Device,
@@ -97,10 +98,30 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result 
     let mut packets = SkbList::new();
     packets.push_back(skb);
     if !send_at_once(&peer, &mut packets, &guard) {
-        peer.stage(&mut packets);
+        peer.stage(&mut cut(&peer, packets));
         send_staged(&peer);
     }
     Ok(())
+}
+
+/// Cuts GSO packets, so that those that wait can be counted.
+fn cut(peer: &Peer, mut packets: SkbList) -> SkbList {
+    let mut single = SkbList::new();
+    while let Some(skb) = packets.pop_front() {
+        let control = skb.control();
+        if !skb.is_gso() {
+            single.push_back(skb);
+            continue;
+        }
+        match skb.segment() {
+            Ok(mut segments) => {
+                segments.for_each(|segment| segment.set_control(control));
+                single.append(&mut segments);
+            }
+            Err(_) => peer.device.netdev.count_trouble(Trouble::SendingDropped, 1),
+        }
+    }
+    single
 }
 
 /// Finds the peer that a packet is for.
@@ -153,6 +174,7 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
             return;
         }
         if let Some(keypair) = usable_session(peer) {
+            let _softirqs = cpu::SoftirqsDisabled::new();
             submit(&keypair, packets);
             return;
         }
@@ -176,7 +198,7 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
         .upgrade()
 }
 
-/// Encrypts packets and sends them in order.
+/// Encrypts packets and sends them in order. Context: softirqs disabled.
 ///
 /// A lone packet is encrypted and sent where it is, which is the quickest. When many come without
 /// an answer in between, they are collected for a moment and sent together, which is the cheapest.
@@ -203,7 +225,9 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         });
         if let (false, Some(packets)) = (collected, packets) {
             // If a full batch waits, whoever sent it had better do the work than send even more.
-            peer.outgoing.drain(deliver);
+            if peer.outgoing.home_elsewhere().is_none() {
+                peer.outgoing.drain(deliver);
+            }
             enqueue(keypair, packets, Helper::Later);
         }
     } else if peer.outgoing.begin_if_idle() {
@@ -211,23 +235,51 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         peer.outgoing.hand_over(|| deliver(keypair, datagrams));
         peer.outgoing.drain_as_owner(deliver);
     } else {
-        enqueue(keypair, packets, Helper::Never);
+        enqueue(keypair, packets, Helper::Here);
     }
 }
 
-/// Puts packets into the peer's queue.
+/// Puts packets into the peer's queue, and sends what is ready.
 fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
     let peer = &keypair.peer;
     let count = packets.len();
     let queued = Batch::new(keypair.clone(), packets)
         .and_then(|batch| peer.outgoing.push(batch, MAX_QUEUED_PACKETS, helper));
-    match queued {
-        Ok(Begun::Elsewhere) => {}
-        Ok(Begun::Here) => peer.outgoing.drain(deliver),
-        Err(_) => {
-            let netdev = &peer.device.netdev;
-            netdev.count_trouble(Trouble::SendingDropped, count);
+    if queued.is_err() {
+        let netdev = &peer.device.netdev;
+        netdev.count_trouble(Trouble::SendingDropped, count);
+    }
+    match helper {
+        // Who does the work sees to the rest.
+        Helper::Later => {}
+        _ => send_at_home(peer, true),
+    }
+}
+
+/// Sends those of a peer's batches that are encrypted, if this CPU is the home of its queue;
+/// otherwise has that CPU send them. `only_done`: not those, either, that nobody has begun with.
+///
+/// Context: softirqs disabled, or a work item of one CPU.
+fn send_at_home(peer: &RcuArc<Peer>, only_done: bool) {
+    match peer.outgoing.home_elsewhere() {
+        Some(home) => {
+            let crypt = peer.device.engine.crypt();
+            // It may be queued already, and will then see these as well.
+            let _ = crypt.enqueue_on::<_, SEND>(home, peer.clone());
         }
+        None if only_done => peer.outgoing.drain_done(deliver),
+        None => peer.outgoing.drain(deliver),
+    }
+}
+
+/// The work item of a peer that sends what other CPUs have encrypted.
+pub(crate) const SEND: u64 = 1;
+
+impl WorkItem<SEND> for Peer {
+    type Pointer = RcuArc<Self>;
+
+    fn run(this: RcuArc<Self>) {
+        this.outgoing.drain(deliver);
     }
 }
 
@@ -330,7 +382,7 @@ impl Direction for Seal {
     }
 
     fn finished(keypair: &RcuArc<Keypair>) {
-        keypair.peer.outgoing.drain(deliver);
+        send_at_home(&keypair.peer, false);
     }
 }
 
