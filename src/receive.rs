@@ -345,13 +345,14 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
 fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
     let peer = &keypair.peer;
     peer.set_endpoint(*from);
+    // First: what is sent below expects an answer of its own.
+    timers::authenticated_received(peer);
+    timers::authenticated_traversed(peer);
     if peer.keypairs.confirm(keypair) {
         timers::handshake_completed(peer);
         peer.send_staged_packets();
     }
     keep_session_fresh(peer);
-    timers::authenticated_received(peer);
-    timers::authenticated_traversed(peer);
 }
 
 /// Begins a handshake while there is still time, if only receiving shows that the session is used.
