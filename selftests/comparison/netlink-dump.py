@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: dumps of many messages, read with buffers of many sizes, and changed, renamed, moved meanwhile
-# cost: quick
+# cost: slow
 """Peers with thousands of allowed IPs. Where a dump is not disturbed, what a reader puts together of its messages is
 compared to the last byte, and the lengths of the messages as well. Where something changes between two messages, observed
 are whether the reader is told (NLM_F_DUMP_INTR), what it has read, how the dump ends, and what the device is afterwards."""

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: every combination of the flags of device, peer and allowed IP, on peers and allowed IPs that are there or not
-# cost: quick
+# cost: slow
 """One SET_DEVICE for each combination; observed are its answer and the whole device afterwards."""
 
 import itertools

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# what: 1,000 random messages, most of them nearly right
+# what: 400 random messages, most of them nearly right
 # cost: quick
 """See netlinkrandom.py; netlink-random-more has more of the same."""
 
 import lib
 from netlinkrandom import play
 
-play(7, 1000)
+play(7, 400)
 lib.finish()

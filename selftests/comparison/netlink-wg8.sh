@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # what: wg(8): show in all its forms, showconf, set, setconf, addconf, syncconf, with good and odd configurations
-# cost: quick
+# cost: slow
 
 # All of it in a namespace of its own.
 if [ -z "${WG8_INSIDE-}" ]; then

@@ -139,7 +139,7 @@ def play(seed, count):
                 echo = hashlib.sha256(echo[16:]).hexdigest()[:12]
             dump = raw.dump(DEV)
             observe(label, "%s, echo %s; the device then: %s, %s" % (answer, echo, dump, digest(dump)))
-            if number % 250 == 249:
+            if number % 200 == 199:
                 observe("%s: the device then" % label, device_words(dump, (), index))
             if number % 4 == 0:
                 observe("%s: GET_DEVICE" % label, raw.call(GET, messages.get_device(), rnd.choice([0x304, 0x304, 4])))
