@@ -400,7 +400,8 @@ impl SkBuff {
     }
 
     /// Copies the whole packet out, computing the checksum that was left for the hardware on the
-    /// way (`skb_copy_and_csum_dev`).
+    /// way (`skb_copy_and_csum_dev`). Where that is zero it becomes all ones, which is the same number
+    /// to a receiver: in UDP, zero stands for none, and over IPv6 there must be one.
     ///
     /// Returns `false`, and writes nothing useful, if `to` is not as long as the packet or the
     /// packet's checksum fields are out of its bounds.
@@ -413,13 +414,18 @@ impl SkBuff {
             // SAFETY: All views of the union are plain integers.
             let fields = unsafe { self.headers().__bindgen_anon_1.__bindgen_anon_1 };
             let start = usize::from(fields.csum_start).checked_sub(self.headroom());
-            let field = start.and_then(|s| s.checked_add(usize::from(fields.csum_offset) + 2));
-            match (start, field) {
-                (Some(start), Some(end)) if start <= self.linear().len() && end <= self.len() => {}
-                _ => return false,
+            let Some(start) = start.filter(|start| *start <= self.linear().len()) else {
+                return false;
+            };
+            let at = start.saturating_add(usize::from(fields.csum_offset));
+            if at.saturating_add(2) > to.len() {
+                return false;
             }
             // SAFETY: `to` has room for the whole packet, and the checksum fields were checked.
             unsafe { bindings::skb_copy_and_csum_dev(self.raw(), to.as_mut_ptr()) };
+            if let Some(sum @ [0, 0]) = to.get_mut(at..at + 2) {
+                sum.fill(0xff);
+            }
             return true;
         }
         self.copy_bits(0, to).is_ok()
