@@ -72,7 +72,7 @@ iperf() {
 		import json, sys
 		end = json.load(open(sys.argv[1]))["end"]
 		received = end.get("sum_received") or end["sum"]
-		line = "%.0f Mbit/s" % (received["bits_per_second"] / 1e6)
+		line = "%.3f Mbit/s" % (received["bits_per_second"] / 1e6)
 		if "lost_percent" in end.get("sum", {}):
 		    line += ", %.1f%% of %d datagrams lost" % (end["sum"]["lost_percent"], end["sum"]["packets"])
 		print(line)
