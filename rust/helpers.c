@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* One-line wrappers of what the kernel's headers define inline or as macros, for Rust to call. */
 
+#include <linux/module.h>
+
 #include "bindings/bindings.h"
 
 /* linux/refcount.h */
@@ -624,3 +626,6 @@ int rust_helper_unregister_pm_notifier(struct notifier_block *block)
 {
 	return unregister_pm_notifier(block);
 }
+
+/* linux/module.h: `module!` has no field for a version. Programs read this one in /sys/module/wireguard/version. */
+MODULE_VERSION("1.0.0");
