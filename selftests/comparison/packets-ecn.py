@@ -37,17 +37,18 @@ for outer, source in ((4, scene.OUT4), (6, scene.OUT6)):
                 plain = scene.open(session, packet) if packet else None
                 observe("out: IPv%d in IPv%d, DSCP %d, %s" % (family, outer, dscp >> 2, ECN[mark]),
                         "outer DS field %#x, inner %#x" % (packet.tos, tos_of(plain)) if plain else "nothing came")
+        before = scene.counters()
         for mark in range(4):
             for below in range(4):
                 for outer_dscp in (0, 0xB8):
                     tag = b"%d%d%d" % (mark, below, outer_dscp)
-                    before = scene.counters()
                     inner.drain()
                     scene.say(session.data(udp_packet(from_, to, 7, 99, tag, tos=0x28 | mark)), source=source, tos=outer_dscp | below)
                     scene.fence(session, source=source)
                     got = [frame for frame in inner.drain() if frame.endswith(tag)]
                     moved = scene.counters()
                     words = " ".join("%s+%d" % (n, moved[n] - before[n]) for n in moved if n in ("rx_errors", "rx_dropped", "rx_frame_errors") and moved[n] != before[n])
+                    before = moved
                     observe("in: IPv%d in IPv%d, %s in %s, outer DSCP %d" % (family, outer, ECN[mark], ECN[below], outer_dscp >> 2),
                             "%s %s" % (" ".join("DS field %#x%s" % (tos_of(p), "" if family == 6 or checksum(p[:20]) == 0 else ", header checksum wrong") for p in got) or "nothing came out", words))
     # The other kinds of messages.

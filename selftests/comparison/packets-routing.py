@@ -44,7 +44,9 @@ def may_come(number, source):
     to = scene.IN6 if ":" in source else scene.IN4
     scene.say(sessions[number].data(udp_packet(source, to, 7, 9998, b"r")), port=OUR_PORT + number)
     scene.wait_moved(before)
-    return "accepted" if scene.counters()["rx_packets"] > before["rx_packets"] else scene.moved(before)
+    # Keepalives that are due go out meanwhile.
+    words = [word for word in scene.moved(before).split() if word.startswith("rx_")]
+    return "accepted" if words and words[0].startswith("rx_packets") else " ".join(words) or "nothing counted"
 
 
 TARGETS = ("10.255.0.1", "10.0.0.0", "10.1.2.3", "10.1.1.1", "10.1.1.127", "10.1.1.128", "10.1.1.129", "10.1.1.130", "fd60:2::1", "fd60:1::1", "fd60:1:1::1", "fd60:1:1:1::2", "fd60:1:1:1::1")

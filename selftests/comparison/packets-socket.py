@@ -84,7 +84,7 @@ time.sleep(0.05)
 session = scene.shake()
 scene.fence(session)
 observe("a response, and an echo's answer", counted(rules))
-INNER = ("meta mark 0", "meta mark 5", "meta priority 0", "ct state new", "ct state established", "ct state invalid", "meta pkttype unicast", "meta pkttype broadcast", "meta iifname wg0", "meta iifname under", "meta iiftype none",
+INNER = ("meta mark 0", "meta mark 5", "meta priority 0", "ct state new", "ct state established", "ct state invalid", "meta pkttype unicast", "meta pkttype broadcast", "meta iifname wg0", "meta iifname under",
          "meta protocol ip", "meta l4proto udp", "meta length 48", "iif wg0")
 rules = firewall("prerouting", "udp dport 9997", INNER)
 listener = scene.app(bind=(scene.IN4, 9997))
