@@ -109,7 +109,7 @@ for words, to in (("multicast", "224.0.0.99"), ("IPv6 multicast", "ff08::99"), (
     said = attempt(lambda: sock.sendto(b"m", (to, 99)))
     packet = scene.hear_kind("data", 2)
     plain = scene.open(session, packet) if packet else None
-    observe("%s to a peer" % words, "errno %s; %s" % (said, plain[:20 if plain[0] >> 4 == 4 else 40].hex()[-32:] if plain else "nothing"))
+    observe("%s to a peer" % words, "errno %s; %s" % (said, ("TTL %d, %s" % (plain[8], plain[12:20].hex()) if plain[0] >> 4 == 4 else "hop limit %d, %s" % (plain[7], plain[8:40].hex())) if plain else "nothing"))
 
 # ---------------------------------------------------------------- hosts behind it
 run("sh", "-ec", """
@@ -165,7 +165,7 @@ def describe(packet, about):
 
 
 def lan_packet(to, size=60, sport=1000, **more):
-    return udp_packet("fd05::2" if ":" in to else "10.5.0.2", to, sport, 99, bytes(range(256)) * (size // 256 + 1) if size > 256 else b"q" * size, **more)
+    return udp_packet("fd05::2" if ":" in to else "10.5.0.2", to, sport, 99, (bytes(range(256)) * (size // 256 + 1))[:size], **more)
 
 
 def series(prefix):
@@ -203,6 +203,7 @@ for words, about in (("from multicast", udp_packet("224.0.0.5", "10.40.0.1", 7, 
     observe("forwarded, no peer: %s" % words, "%s; %s" % ("; ".join(describe(p, about) for p in got) or "nothing came back", scene.moved(before)))
 # Too big for the tunnel.
 scene.wg("set", "wg0", "peer", b64(scene.key.public), "allowed-ips", "0.0.0.0/0,::/0")
+session = scene.shake()
 scene.ip("route", "add", "10.60.0.0/24", "dev", "wg0")
 scene.ip("route", "add", "fd60::/64", "dev", "wg0")
 scene.ip("route", "add", "10.61.0.0/24", "dev", "wg0", "mtu", "1000")
