@@ -229,7 +229,7 @@ hand("UDP, only its checksum missing", partial(a4, b4, 17, udp(900)), 0, 0, 28, 
 hand("UDP, only its checksum missing, IPv6", partial(a6, b6, 17, udp(900)), 0, 0, 48, 40, 6)
 hand("TCP, segments larger than the MTU", partial(a4, b4, 6, tcp(5000)), TCP4, 2000, 40, 20, 16)
 hand("TCP, 64 KB", partial(a4, b4, 6, tcp(65000)), TCP4, 1380, 40, 20, 16)
-hand("TCP, segments of 100 bytes", partial(a4, b4, 6, tcp(65000)), TCP4, 100, 40, 20, 16)
+hand("TCP, segments of 100 bytes", partial(a4, b4, 6, tcp(20000)), TCP4, 100, 40, 20, 16)
 hand("TCP whose header is too short", partial(a4, b4, 6, tcp(3500, offset=3)), TCP4, 1000, 40, 20, 16)
 hand("TCP whose header is longer than the packet says", partial(a4, b4, 6, tcp(3500, offset=15)), TCP4, 1000, 40, 20, 16)
 hand("TCP over IPv6 that says it is IPv4", partial(a6, b6, 6, tcp(3500)), TCP4, 1000, 60, 40, 16)
