@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: when keys and handshakes that nobody uses any more are erased
 # vm: --icount
-# cost: quick
+# cost: slow
 # limit: 2000
 """Nothing says that keys were erased but that what belongs to them is no longer known: a cookie for a session's index is
 taken as long as there is that session, and a response as long as there is the handshake. (Such a long timer may be 16 s late.)"""
