@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: links that move between namespaces: where their sockets are, what netlink says, what happens when either namespace dies
 # cost: slow
+# limit: 900
 """A link made in one namespace and moved to another: its socket stays, its link-netnsid tells, either namespace dies first; what of
 carrier, sending, ports, marks, moving on; links made with netns and link-netns."""
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: everything that can be set on a link or given when it is made, links and qdiscs on top of it: what is refused, how, what results
 # cost: slow
+# limit: 900
 """What ip(8), ethtool(8), sysfs and netlink can set on a link, what it may be made with, what becomes of it as the lower link or
 the port of another, which qdiscs it takes; of many links at once."""
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: a link that goes down and up: what of its peers, sessions, port; ports that are taken, changed, chosen; its sockets; its mark
-# cost: quick
+# cost: slow
+# limit: 900
 """What going down and up does to peers, sessions, counters and the port; ports that are changed while up, taken by others, chosen;
 how the sockets look; what is possible while IPv6 is disabled by sysctl."""
 

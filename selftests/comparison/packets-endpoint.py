@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: where packets come from and go to: the address and interface that stick, scopes, roaming, marks, routes that change
 # cost: slow
+# limit: 900
 """A host with two cables to us and several addresses on each. Observed: which address and cable an answer takes, what makes
 it choose again, and what moves the peer's endpoint."""
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: packets that stand for many (GSO) of TCP and UDP: how they are cut, their lengths and checksums, inside and on the wire; broken ones
 # cost: slow
+# limit: 900
 """Packets that stand for many: of UDP (UDP_SEGMENT), of TCP, and made by hand (AF_PACKET with a virtio header) so that they can be broken.
 Observed: every packet inside the messages on the wire: its lengths, numbers, flags and checksums; what is counted."""
 

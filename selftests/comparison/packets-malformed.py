@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: authentic messages whose contents are odd: what comes out of the device, byte for byte, and what is counted
 # cost: slow
+# limit: 900
 """What a peer with valid keys can put into its messages: every IP version, headers cut short, lengths that lie, addresses that
 are not its own, odd padding. Observed: which bytes come out of the device, and how the counters move."""
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: what of a sending socket reaches the outer packet and comes back: mark, priority, owner, timestamps, buffer; what a received packet carries
-# cost: quick
+# cost: slow
+# limit: 900
 """A packet's surroundings: which properties of the socket that sent it the firewall sees at the outer packet, whether the socket gets
 its transmit timestamps, when its buffer is free again; and what the firewall sees at packets that come out of the tunnel."""
 
@@ -55,16 +56,19 @@ def as_user(uid, gid):
             os.setegid(0)
 
 
-MATCH = "udp dport %d" % OUR_PORT
+# By their lengths: what is due by time may come in between.
+MATCH = "udp dport %d udp length 136" % OUR_PORT
+session = scene.shake()
 for words, make in (("plain", lambda s: None), ("SO_MARK 5", lambda s: s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 5)), ("SO_PRIORITY 6", lambda s: s.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 6)),
                     ("a TOS that is a priority", lambda s: s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x10)), ("of user 1234", None)):
     sock = scene.app() if make else as_user(1234, 4321)
     if make:
         make(sock)
+    scene.fence(session)
     rules = firewall("output", MATCH, RULES)
     for number in range(3):
         sock.sendto(b"x" * 60, (scene.PEER4, 99))
-        scene.hear_kind("data")
+        scene.hear_kind("data", 20)
     observe("the outer packets of a socket: %s" % words, counted(rules))
 scene.wg("set", "wg0", "fwmark", "9")
 sock = scene.app()
@@ -74,16 +78,18 @@ sock.sendto(b"x" * 60, (scene.PEER4, 99))
 scene.hear_kind("data")
 observe("the outer packets with a mark of the device and another of the socket", counted(rules))
 scene.wg("set", "wg0", "fwmark", "0")
-rules = firewall("output", MATCH, RULES)
+scene.fence(session)
+rules = firewall("output", "udp dport %d udp length 40" % OUR_PORT, RULES)
 scene.wg("set", "wg0", "peer", b64(scene.key.public), "persistent-keepalive", "1000")
 scene.hear_kind("data")
 scene.wg("set", "wg0", "peer", b64(scene.key.public), "persistent-keepalive", "0")
 observe("a keepalive", counted(rules))
-rules = firewall("output", MATCH, RULES)
+rules = firewall("output", "udp dport %d udp length { 100, 72 }" % OUR_PORT, RULES)
 time.sleep(0.05)
 session = scene.shake()
 scene.fence(session)
 observe("a response, and an echo's answer", counted(rules))
+session = scene.shake()
 INNER = ("meta mark 0", "meta mark 5", "meta priority 0", "ct state new", "ct state established", "ct state invalid", "meta pkttype unicast", "meta pkttype broadcast", "meta iifname wg0", "meta iifname under",
          "meta protocol ip", "meta l4proto udp", "meta length 48", "iif wg0")
 rules = firewall("prerouting", "udp dport 9997", INNER)
@@ -106,6 +112,7 @@ observe("the mark of the outer packet does not reach the inner one", " ".join(w 
 scene.sh("nft delete table inet f")
 
 # ---------------------------------------------------------------- timestamps of what is sent
+session = scene.shake()
 for family, to in ((4, scene.PEER4), (6, scene.PEER6)):
     for words, flags in (("software", TX_SOFTWARE), ("schedule", TX_SCHED), ("both", TX_SOFTWARE | TX_SCHED)):
         sock = scene.app(family)
@@ -127,6 +134,7 @@ for family, to in ((4, scene.PEER4), (6, scene.PEER6)):
                     stamps.append("%s of %d (origin %d)" % ({0: "sent", 1: "scheduled", 2: "acknowledged"}.get(info, info), which, origin))
         observe("transmit timestamps, IPv%d, %s" % (family, words), "; ".join(sorted(stamps)) or "none")
 # ---------------------------------------------------------------- its buffer
+session = scene.shake()
 sock = scene.app()
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 50000)
 sock.setblocking(False)

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: packets that wait for a session: how many, which are given up, in which order they leave, what is counted
-# cost: quick
+# cost: slow
+# limit: 900
 """Packets sent before there is a session wait for one. Observed: which of them leave when it comes, in which order and with
 which counters, and what is counted of those that do not."""
 
