@@ -239,7 +239,7 @@ for to in ("10.60.0.1", "fd60::1", "10.61.0.1", "fd61::1"):
         before = scene.counters()
         forward(about)
         got = answers()
-        out = [p for p in scene.heard() if p.kind == "data"]
+        out = [p for p in scene.fence(session) if p.kind == "data"]
         plains = [scene.open(session, p) for p in out]
         observe("forwarded to %s, %d bytes%s" % (to, len(about), ", DF" if flags else ""),
                 "%s; sent on: %s" % ("; ".join(describe(p, about) for p in got) or "no error", " ".join("%d as %d" % (struct.unpack_from("!H", i, 2)[0] if i[0] >> 4 == 4 else 40 + struct.unpack_from("!H", i, 4)[0], len(p.payload)) for p, i in zip(out, plains) if i) or "nothing"))
