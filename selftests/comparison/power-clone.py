@@ -13,7 +13,7 @@ import re
 import time
 import uuid
 
-from lib import die, finish, kernel_mark, observe, observe_kernel
+from lib import die, finish, kernel_mark, note, observe, observe_kernel
 from wgscene import DATA_HEARD, INITIATION_HEARD, End, Scene, kinds
 
 BELL = "/sys/bus/acpi/devices/WGBL0001:00/status"
@@ -27,7 +27,7 @@ def place():
     if os.path.exists(KEPT):
         with open(KEPT, "rb") as file:
             wanted = file.read()
-    memory = os.open("/dev/mem", os.O_RDWR | os.O_SYNC)
+    memory = os.open("/dev/mem", os.O_RDWR)
     with open("/proc/iomem") as file:
         for line in file:
             found = re.match(r"([0-9a-f]+)-([0-9a-f]+) : .*[Rr]eserved", line)
@@ -36,7 +36,11 @@ def place():
             start, end = (int(number, 16) for number in found.groups())
             if start < 1 << 20 or end - start > 1 << 24:
                 continue
-            window = mmap.mmap(memory, end - start + 1, offset=start)
+            try:
+                window = mmap.mmap(memory, end - start + 1, offset=start)
+            except OSError as error:
+                note("%s: %s" % (line.strip(), error))
+                continue
             at = window.find(wanted)
             if at >= 0:
                 return window, at
@@ -103,7 +107,7 @@ for words, end in (("our session", ours), ("their session", theirs)):
 message, session = under_way.response()
 under_way.sessions.append(session)
 under_way.send(message)
-observe("cloned: the response to the handshake that was under way brings", kinds(under_way.collect(0.5)))
+observe("cloned: the response to the handshake that was under way lets data out", DATA_HEARD in [event.kind for event in under_way.collect(0.5)])
 under_way.drain()
 observe("cloned: it is begun again", under_way.respond(seconds=8))
 observe("cloned: and answered: data arrives", DATA_HEARD in [event.kind for event in under_way.collect(2)])
