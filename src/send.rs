@@ -425,7 +425,10 @@ impl<'a> Sealer<'a> {
             ds,
             ..Control::default()
         });
+        // Its sender is to be told when it leaves, and no other.
+        let alone = packet.wants_timestamp();
         let fits = !self.run.is_empty()
+            && !alone
             && !self.complete
             && ds == self.ds
             && size <= self.size
@@ -436,7 +439,7 @@ impl<'a> Sealer<'a> {
             self.size = size;
             self.ds = ds;
         }
-        self.complete = size < self.size;
+        self.complete = alone || size < self.size;
         self.bytes = self.bytes.saturating_add(size);
         self.run.push_back(packet);
     }

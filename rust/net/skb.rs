@@ -598,7 +598,7 @@ impl SkBuff {
     /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.
     ///
     /// Used when a packet is re-encoded into another buffer, so that the sender keeps waiting
-    /// until that one has left.
+    /// until that one has left, and is told when, if it asked for that.
     pub(crate) fn take_owner(&mut self, from: &mut Self) {
         // SAFETY: Both buffers are valid.
         unsafe {
@@ -615,7 +615,17 @@ impl SkBuff {
                 (*from).__bindgen_anon_3.__bindgen_anon_1.destructor;
             (*from).sk = core::ptr::null_mut();
             (*from).__bindgen_anon_3.__bindgen_anon_1.destructor = None;
+            let (to, from) = (bindings::skb_shinfo(to), bindings::skb_shinfo(from));
+            (*to).tx_flags = (*from).tx_flags;
+            (*to).tskey = (*from).tskey;
         }
+    }
+
+    /// Returns whether the sender wants to be told when the packet leaves (`SO_TIMESTAMPING`).
+    #[inline]
+    pub(crate) fn wants_timestamp(&self) -> bool {
+        // SAFETY: The shared info of a valid buffer is valid.
+        unsafe { (*self.shared_info()).tx_flags != 0 }
     }
 
     /// Gives this packet the flow hash of another, computing it if need be, so that the flow
