@@ -48,7 +48,7 @@ def heard_on(seconds=5.0, kind="data"):
         for name, capture in (("first cable", scene.capture), ("second cable", second)):
             for frame in capture.drain():
                 packet = Outer(frame)
-                if packet.family and packet.protocol == 17 and packet.sport == scene_port and packet.kind == kind:
+                if packet.family and packet.protocol == 17 and packet.sport == scene_port and packet.kind == kind and (kind != "data" or len(packet.payload) > 32):
                     return name, packet
         time.sleep(0.01)
     return None, None

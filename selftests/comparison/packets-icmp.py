@@ -109,7 +109,7 @@ for words, to in (("multicast", "224.0.0.99"), ("IPv6 multicast", "ff08::99"), (
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wg0\0")
     said = attempt(lambda: sock.sendto(b"m", (to, 99)))
-    packet = scene.hear_kind("data", 2)
+    packet = scene.hear_packet(5)
     plain = scene.open(session, packet) if packet else None
     observe("%s to a peer" % words, "errno %s; %s" % (said, ("TTL %d, %s" % (plain[8], plain[12:20].hex()) if plain[0] >> 4 == 4 else "hop limit %d, %s" % (plain[7], plain[8:40].hex())) if plain else "nothing"))
 
@@ -239,7 +239,7 @@ for to in ("10.60.0.1", "fd60::1", "10.61.0.1", "fd61::1"):
         before = scene.counters()
         forward(about)
         got = answers()
-        out = [p for p in scene.fence(session) if p.kind == "data"]
+        out = [p for p in scene.fence(session) if p.kind == "data" and len(p.payload) > 32]
         plains = [scene.open(session, p) for p in out]
         observe("forwarded to %s, %d bytes%s" % (to, len(about), ", DF" if flags else ""),
                 "%s; sent on: %s" % ("; ".join(describe(p, about) for p in got) or "no error", " ".join("%d as %d" % (struct.unpack_from("!H", i, 2)[0] if i[0] >> 4 == 4 else 40 + struct.unpack_from("!H", i, 4)[0], len(p.payload)) for p, i in zip(out, plains) if i) or "nothing"))

@@ -37,22 +37,22 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
         sock.setsockopt(socket.IPPROTO_IP, 10, value)  # IP_MTU_DISCOVER
         scene.heard()
         sock.sendto(b"x" * 100, (scene.PEER4, 99))
-        observe("%s: IPv4 inside, IP_MTU_DISCOVER %s" % (where, mode), describe(scene.hear_kind("data")))
+        observe("%s: IPv4 inside, IP_MTU_DISCOVER %s" % (where, mode), describe(scene.hear_packet()))
     sock6.sendto(b"x" * 100, (scene.PEER6, 99))
-    observe("%s: IPv6 inside" % where, describe(scene.hear_kind("data")))
+    observe("%s: IPv6 inside" % where, describe(scene.hear_packet()))
     for ttl in (1, 2, 255):
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
         sock.sendto(b"x" * 100, (scene.PEER4, 99))
-        observe("%s: inner TTL %d" % (where, ttl), describe(scene.hear_kind("data")))
+        observe("%s: inner TTL %d" % (where, ttl), describe(scene.hear_packet()))
     idents = []
     for number in range(5):
         sock.sendto(b"x" * 100, (scene.PEER4, 99))
-        idents.append(scene.hear_kind("data").ident)
+        idents.append(scene.hear_packet().ident)
     observe("%s: identifications of five packets" % where, "all zero" if not any(idents) else "given")
     counters = []
     for number in range(5):
         sock.sendto(b"x" * 100, (scene.PEER4, 99))
-        counters.append(struct.unpack_from("<Q", scene.hear_kind("data").payload, 8)[0])
+        counters.append(struct.unpack_from("<Q", scene.hear_packet().payload, 8)[0])
     observe("%s: counters of five messages" % where, "one after the other" if all(b - a == 1 for a, b in zip(counters, counters[1:])) else "of another kind")
 
     # The host's and the route's hop limit.
@@ -60,10 +60,10 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     scene.sh("sysctl -qw net.ipv4.ip_default_ttl=33 net.ipv6.conf.under.hop_limit=34 net.ipv6.conf.all.hop_limit=34")
     scene.wg("set", "wg0", "fwmark", "7")  # forgets the routes that it remembers
     sock.sendto(b"x" * 100, (scene.PEER4, 99))
-    observe("%s: another default hop limit" % where, describe(scene.hear_kind("data")))
+    observe("%s: another default hop limit" % where, describe(scene.hear_packet()))
     scene.ip("-%d" % family, "route", "add", source + ("/32" if family == 4 else "/128"), "dev", "under", "hoplimit", "77")
     sock.sendto(b"x" * 100, (scene.PEER4, 99))
-    observe("%s: hop limit of the route" % where, describe(scene.hear_kind("data")))
+    observe("%s: hop limit of the route" % where, describe(scene.hear_packet()))
     scene.ip("-%d" % family, "route", "del", source + ("/32" if family == 4 else "/128"), "dev", "under")
     scene.sh("sysctl -qw net.ipv4.ip_default_ttl=64 net.ipv6.conf.under.hop_limit=64 net.ipv6.conf.all.hop_limit=64")
     scene.wg("set", "wg0", "fwmark", "0")
@@ -75,7 +75,6 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     for size in (1400, 1420, 1440, 1441, 1472, 1500, 2000, 2972):
         scene.heard()
         sock.sendto(b"y" * size, (scene.PEER4, 99))
-        scene.fence(session, source=source) if False else time.sleep(0)
         packets, until = [], time.monotonic() + 5
         while time.monotonic() < until:
             packet = scene.hear(until - time.monotonic())
@@ -103,7 +102,7 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     # The path says that a packet was too big.
     scene.heard()
     sock.sendto(b"z" * 1380, (scene.PEER4, 99))
-    big = scene.hear_kind("data")
+    big = scene.hear_packet()
     if family == 4:
         error = struct.pack("!BBHHH", 3, 4, 0, 0, 1200) + big.bytes[:28]
         error = error[:2] + struct.pack("!H", checksum(error)) + error[4:]
@@ -139,7 +138,7 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     observe("%s: counters after other ICMP errors" % where, scene.moved(before))
     try:
         sock.sendto(b"z", (scene.PEER4, 99))
-        observe("%s: sending after them" % where, describe(scene.hear_kind("data")))
+        observe("%s: sending after them" % where, describe(scene.hear_packet()))
     except OSError as error:
         observe("%s: sending after them" % where, error)
     scene.ip("link", "set", "wg0", "mtu", "1420")
@@ -150,7 +149,7 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     scene.add_peer(endpoint=far)
     session = scene.answer(lambda: sock.sendto(b"wait", (scene.PEER4, 99)), source=source)
     observe("%s: an initiation" % where, describe(scene.initiation))
-    observe("%s: what waited for it" % where, describe(scene.hear_kind("data")))
+    observe("%s: what waited for it" % where, describe(scene.hear_packet()))
     scene.wg("set", "wg0", "peer", b64(scene.key.public), "persistent-keepalive", "1000")
     observe("%s: a keepalive" % where, describe(scene.hear_kind("data")))
     scene.remove_peer()

@@ -50,7 +50,7 @@ def row(words, how, sizes):
             else:
                 sent.append(size)
         for size in sent:
-            packet = scene.hear_kind("data", 10)
+            packet = scene.hear_packet(10)
             if packet is None:
                 pairs.append((size, "nothing"))
                 continue

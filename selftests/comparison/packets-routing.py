@@ -31,7 +31,7 @@ def goes_to(to, seconds=3):
         (sock6 if ":" in to else sock4).sendto(b"q" * 20, (to, 99))
     except OSError as error:
         return lib.errno_name(error.errno)
-    packet = scene.hear_kind("data", seconds)
+    packet = scene.hear_packet(seconds)
     if packet is None:
         return "nothing came"
     number = packet.dport - OUR_PORT
@@ -70,7 +70,7 @@ for number in range(100):
     sock4.sendto(struct.pack("!H", number), ("10.1.1.129", 99))
 got = {}
 for _ in range(100):
-    packet = scene.hear_kind("data", 3)
+    packet = scene.hear_packet(3)
     if packet is None:
         break
     plain = scene.open(sessions[packet.dport - OUR_PORT], packet)
@@ -94,7 +94,7 @@ sock4.sendto(b"deep", ("192.168.60.2", 99))
 
 def deep(seconds=5):
     """The next message of the inner tunnel: the packet outside, that of the inner tunnel, its payload."""
-    packet = scene.hear_kind("data", seconds)
+    packet = scene.hear_packet(seconds)
     plain = scene.open(sessions[packet.dport - OUR_PORT], packet) if packet else None
     return (packet, plain, plain[28:struct.unpack_from("!H", plain, 2)[0]]) if plain else (None, None, None)
 
@@ -110,7 +110,7 @@ if packet:
             sock4.sendto(b"D" * size, ("192.168.60.2", 99))
         packets = []
         while True:
-            packet = scene.hear_kind("data", 3 if not packets else 0.3)
+            packet = scene.hear_packet(3 if not packets else 0.3)
             if packet is None:
                 break
             packets.append(packet)

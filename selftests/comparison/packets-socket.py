@@ -68,7 +68,7 @@ for words, make in (("plain", lambda s: None), ("SO_MARK 5", lambda s: s.setsock
     rules = firewall("output", MATCH, RULES)
     for number in range(3):
         sock.sendto(b"x" * 60, (scene.PEER4, 99))
-        scene.hear_kind("data", 20)
+        scene.hear_packet(20)
     observe("the outer packets of a socket: %s" % words, counted(rules))
 scene.wg("set", "wg0", "fwmark", "9")
 sock = scene.app()
@@ -120,7 +120,7 @@ for family, to in ((4, scene.PEER4), (6, scene.PEER6)):
         for number in range(3):
             sock.sendto(b"t" * 30, (to, 99))
         for number in range(3):
-            scene.hear_kind("data")
+            scene.hear_packet()
         stamps, until = [], time.monotonic() + 1
         while time.monotonic() < until:
             try:
@@ -144,7 +144,7 @@ for number in range(20):
     except BlockingIOError:
         pass
 for number in range(20):
-    scene.hear_kind("data", 1)
+    scene.hear_packet(1)
 until = time.monotonic() + 5
 SIOCOUTQ = 0x5411
 

@@ -250,6 +250,10 @@ ip -n dut address add 192.168.50.1/24 dev wg0; ip -n dut address add fd50::1/64 
     def hear_kind(self, kind, seconds=5.0):
         return self.hear(seconds, lambda packet: packet.kind == kind)
 
+    def hear_packet(self, seconds=5.0):
+        """The next message with a packet in it: keepalives come when they are due."""
+        return self.hear(seconds, lambda packet: packet.kind == "data" and len(packet.payload) > 32)
+
     def heard(self):
         """All datagrams that have come."""
         out = []
