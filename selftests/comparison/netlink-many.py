@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: 10,000 peers
 # cost: slow
-# limit: 1500
+# limit: 3000
 """A device with ten thousand peers: added, shown, changed, replaced by others, deleted with them."""
 
 import hashlib
@@ -13,7 +13,7 @@ import lib
 from lib import observe
 from netlink import NLM_F_ACK, NLM_F_DUMP, Links, attribute
 from netlinktools import Raw, coalesced, interrupted, ip, ips, namespace, peer, peers
-from wgnetlink import D_FLAGS, GET, P_FLAGS, P_KEEPALIVE, P_PSK, SET, name, u16, u32
+from wgnetlink import D_FLAGS, D_PORT, GET, P_FLAGS, P_KEEPALIVE, P_PSK, SET, name, u16, u32
 
 DEV, COUNT, PART = name("wg0"), 10000, 250
 
@@ -44,6 +44,8 @@ def main():
                                ("every tenth updated", peers(*[peer(key(n), u32(P_FLAGS, 4), u16(P_KEEPALIVE, 1)) for n in range(0, COUNT, 10)])), ("another added", peers(peer(b"another".ljust(32, b"a"))))):
             observe(words, raw.call(SET, DEV + payload))
             show(raw, "%s: shown" % words, index)
+        # A port that is not by chance, before sockets are opened.
+        observe("a port", raw.call(SET, DEV + u16(D_PORT, 4000)))
         lib.observe_command("ip link set up", "ip", "link", "set", "wg0", "up")
         listed = subprocess.run(["wg", "show", "wg0", "allowed-ips"], capture_output=True, text=True, check=False)
         observe("wg show", "exit %d, %d lines, %s" % (listed.returncode, listed.stdout.count("\n"), hashlib.sha256(listed.stdout.encode()).hexdigest()[:16]))
