@@ -117,6 +117,8 @@ ip("link", "add", "raw", "type", "wireguard")
 newlink("a change of the link to another kind", named, nest(18, attribute(1, b"dummy\0")), flags=NLM_F_ACK)
 
 # ---------------------------------------------------------------- links on top of it, qdiscs
+# What these modules say when they are loaded is not of interest, and is said only once.
+shell("for m in 8021q macvlan macvtap ipvlan ipvtap macsec vxlan ip_gre ipip bridge bonding team vrf; do modprobe $m 2>/dev/null; done")
 kernel_mark()
 ip("link", "add", "wg0", "type", "wireguard")
 ip("link", "set", "wg0", "up")
