@@ -74,7 +74,7 @@ for words in ("address 02:00:00:00:00:01", "broadcast ff:ff:ff:ff:ff:ff", "mtu 1
 for name in ("wg%d", "a", "fifteen-letters", "sixteen-letters-", "with/slash", "with space", "with:colon", ".", "..", "lo", "wg%d%d", "wg%s"):
     observe("made with the name '%s'" % name, "%s; then %s" % (ip("link", "add", "name", name, "type", "wireguard"), plain(ip("-br", "link", "show", "type", "wireguard"))))
     for made in ("wg0", "a", "fifteen-letters"):
-        ip("link", "del", made)
+        ip("link", "del", "dev", made)
 observe("made with a word that the kind does not know", ip("link", "add", "made", "type", "wireguard", "colour", "red"))
 observe("changed with a word that the kind does not know", ip("link", "set", "lo", "type", "wireguard", "colour", "red"))
 
@@ -138,7 +138,7 @@ for upper in ("bridge", "bond", "team", "vrf table 9"):
     ip("link", "del", "top")
 for qdisc in ("pfifo limit 5", "fq", "fq_codel", "tbf rate 1mbit burst 10k latency 50ms", "netem delay 1ms", "mq", "noqueue", "clsact"):
     said = command("tc", "qdisc", "replace", "dev", "wg0", *(["clsact"] if qdisc == "clsact" else ["root", "handle", "1:", *qdisc.split()]))
-    observe("qdisc %s" % qdisc, "%s; then %s" % (said, re.sub(r"refcnt \d+", "refcnt N", re.sub(r"memory_limit \S+|quantum \S+|drop_batch \S+", "", command("tc", "qdisc", "show", "dev", "wg0")))))
+    observe("qdisc %s" % qdisc, "%s; then %s" % (said, re.sub(r"refcnt \d+", "refcnt N", re.sub(r"memory_limit \S+|quantum \S+|drop_batch \S+|seed \d+", "", command("tc", "qdisc", "show", "dev", "wg0")))))
     command("tc", "qdisc", "del", "dev", "wg0", "clsact" if qdisc == "clsact" else "root")
 observe("without any again", re.sub(r"refcnt \d+", "refcnt N", command("tc", "qdisc", "show", "dev", "wg0")))
 ip("link", "del", "wg0")
@@ -147,7 +147,7 @@ observe_kernel("kernel messages of links on top of it")
 # ---------------------------------------------------------------- many
 observe("forty links at once", "; ".join(sorted({ip("link", "add", "many%d" % n, "type", "wireguard") + ip("link", "set", "many%d" % n, "group", "7", "up") for n in range(40)})))
 observe("deleted by their group", ip("link", "del", "group", "7"))
-observe("left", ip("link", "show", "type", "wireguard"))
+observe("left", plain(ip("link", "show", "type", "wireguard")))
 
 leave()
 finish()
