@@ -9,7 +9,7 @@
 import struct
 
 from lib import finish, note, observe
-from wgscene import DATA_HEARD, INITIATION_HEARD, KEEPALIVE_HEARD, End, Scene, in_bounds, kinds, see, together
+from wgscene import INITIATION_HEARD, KEEPALIVE_HEARD, End, Scene, in_bounds, kinds, see, together
 
 TEN = (10, 10.4)
 LONG = (25, 27.2)  # above 16 seconds, timers may be two seconds late
