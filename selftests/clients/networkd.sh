@@ -91,7 +91,7 @@ check_equal "and its addresses" "$(allowed_ips server)" '0.0.0.0/0 ::/0'
 check_prints "RouteTable= put its routes there" 'default dev wg0 .*proto static' ip -n client route show table 1000
 check_roads tunnel
 check_only_datagrams "pings to web, and to the very address of the server" wg0 \
-	bash -c 'for to in 192.0.2.80 10.2.0.2 fd02::2; do ip netns exec client ping -c 2 -i 0.2 -W 5 $to || exit; done'
+	bash -c 'for to in 192.0.2.80 10.2.0.2 fd02::2; do ip netns exec client ping -c 2 -i 0.2 -W 20 $to || exit; done'
 
 chapter "systemd-networkd: the peers change while it runs"
 cat >>$networkd_folder/50-wg0.netdev <<CONF

@@ -44,7 +44,7 @@ check_equal "the peer is that of the file" "$(on client wg show wg0 dump | sed 1
 check_prints "for everything it chose a mark and a table by itself" '^0x[0-9a-f]+$' on client wg show wg0 fwmark
 check_roads tunnel
 check_only_datagrams "pings to web, and to the very address of the server" wg0 \
-	bash -c 'for to in 192.0.2.80 10.2.0.2 fd02::2; do ip netns exec client ping -c 2 -i 0.2 -W 5 $to || exit; done'
+	bash -c 'for to in 192.0.2.80 10.2.0.2 fd02::2; do ip netns exec client ping -c 2 -i 0.2 -W 20 $to || exit; done'
 
 chapter "NetworkManager: the connection changes"
 check "nmcli gives it another port, MTU and mark" on client nmcli connection modify wg0 wireguard.listen-port 51001 wireguard.mtu 1380 wireguard.fwmark 0x99

@@ -56,7 +56,7 @@ server_expects() {
 }
 
 # What web sees of the client: its address.
-seen_by_web() { on client timeout 20 ncat -w 10 --recv-only "${1:-192.0.2.80}" 80; }
+seen_by_web() { on client timeout 120 ncat -w 60 --recv-only "${1:-192.0.2.80}" 80; }
 check_roads() { # check_roads tunnel|direct
 	local four=10\\.2\\.0\\.2 six=fd02::2 way='through the tunnel'
 	[ "$1" = tunnel ] || four=10\\.1\\.0\\.2 six=fd01::2 way='straight'
@@ -64,7 +64,7 @@ check_roads() { # check_roads tunnel|direct
 	check_prints "and over IPv6: it sees $six" "you come from $six\$" seen_by_web 2001:db8:80::80
 }
 
-answers() { on client ping -c "${2:-2}" -i 0.2 -W 5 "$1"; }
+answers() { on client ping -c "${2:-2}" -i 0.2 -W 20 "$1"; }
 silent() { on client ping -c 2 -i 0.2 -W 1 "$1"; }
 
 # state_of_client: what a tunnel changes there, to be compared afterwards. (Links' numbers are the kernel's choice. Firewalls

@@ -21,7 +21,7 @@ rules_of_firewall() {
 	fi
 }
 firewall_forgot() { ! rules_of_firewall; }
-resolves() { on client timeout 30 getent ahostsv4 home.example; }
+resolves() { on client timeout 90 getent ahostsv4 home.example; }
 
 for firewall in nft iptables; do
 	if [ $firewall = nft ]; then endpoint=10.2.0.2:51820; else endpoint='[fd02::2]:51820'; fi
@@ -51,7 +51,7 @@ for firewall in nft iptables; do
 	check "and IPv6" answers fd08::1
 	check_roads tunnel
 	check_only_datagrams "pings to web, and to the very address of the server" wg0 \
-		bash -c 'for to in 192.0.2.80 10.2.0.2 fd02::2; do ip netns exec client ping -c 2 -i 0.2 -W 5 $to || exit; done'
+		bash -c 'for to in 192.0.2.80 10.2.0.2 fd02::2; do ip netns exec client ping -c 2 -i 0.2 -W 20 $to || exit; done'
 	check "the printer is still on the client's own network" answers 192.168.1.9
 	check_prints "the name server behind the tunnel is used" '^10\.8\.0\.1 ' resolves
 	if [ $firewall = nft ]; then
