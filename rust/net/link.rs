@@ -246,8 +246,12 @@ unsafe extern "C" fn new_link<T: TunnelDriver>(
         // SAFETY: The device is set up and the RTNL is held. If registering fails, the core has
         // called `uninit` or has not got as far as calling `init`.
         if let Err(e) = to_result(unsafe { bindings::register_netdevice(dev) }) {
+            drop(driver);
             // SAFETY: As above.
             unsafe { uninit::<T>(dev) };
+            // A device that was never registered is freed at once, whoever still refers to it: the
+            // driver's side of it, which is freed by RCU, must be gone by then.
+            kernel::sync::rcu::rcu_barrier();
             return Err(e);
         }
         T::registered(driver.borrow());

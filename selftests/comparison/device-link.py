@@ -154,6 +154,13 @@ monitor.terminate()
 monitor.wait()
 ip("link del wg3")
 
+# ---------------------------------------------------------------- a link that comes to nothing
+for number in range(3):
+    observe("made with a name that is none, %d" % number, ip("link", "add", "name", "with:colon", "type", "wireguard"))
+for number in range(3):
+    observe("made with a name that is taken, %d" % number, ip("link add name lo type wireguard"))
+time.sleep(0.5)
+
 # ---------------------------------------------------------------- a user namespace
 observe("in a user namespace", command("unshare", "-Urn", "sh", "-c", """
 ip link add wg0 type wireguard && ip link set wg0 up && ip -br link show wg0 && wg set wg0 listen-port 5555 fwmark 3 && wg show wg0 dump | cut -f 3-
