@@ -40,6 +40,11 @@ def errors(sock):
     return "; ".join(out) or "nothing"
 
 
+def refused(before):
+    """What the counters of trouble moved by. Handshakes that are due go out meanwhile."""
+    return " ".join(word for word in scene.moved(before).split() if word.startswith(("tx_errors", "tx_dropped", "rx_errors"))) or "nothing"
+
+
 def attempt(call):
     try:
         call()
@@ -199,7 +204,7 @@ def series(prefix):
                 forward(about)
                 got = answers()
                 observe("%s%s, IPv%d, %d bytes" % (prefix, words, 6 if ":" in to else 4, len(about)), "; ".join(describe(p, about) for p in got) or "nothing came back")
-                observe("%s%s, IPv%d, %d bytes: counted" % (prefix, words, 6 if ":" in to else 4, len(about)), scene.moved(before))
+                observe("%s%s, IPv%d, %d bytes: counted" % (prefix, words, 6 if ":" in to else 4, len(about)), refused(before))
 
 
 series("forwarded: ")
@@ -221,7 +226,7 @@ for words, about in (("from multicast", udp_packet("224.0.0.5", "10.40.0.1", 7, 
     lan.drain()
     forward(about)
     got = answers()
-    observe("forwarded, no peer: %s" % words, "%s; %s" % ("; ".join(describe(p, about) for p in got) or "nothing came back", scene.moved(before)))
+    observe("forwarded, no peer: %s" % words, "%s; %s" % ("; ".join(describe(p, about) for p in got) or "nothing came back", refused(before)))
 # Too big for the tunnel.
 scene.wg("set", "wg0", "peer", b64(scene.key.public), "allowed-ips", "0.0.0.0/0,::/0")
 session = scene.shake()
@@ -267,7 +272,7 @@ for to in ("10.40.0.9", "fd40::9", "10.30.0.9", "fd30::9"):
     for number in range(60):
         forward(about)
     got = late_answers(2)
-    observe("60 at once to %s" % to, "%d answered; %s" % (len(got), scene.moved(before)))
+    observe("60 at once to %s" % to, "%d answered; %s" % (len(got), refused(before)))
 run("ip", "netns", "del", "lan")
 scene.end()
 finish()
