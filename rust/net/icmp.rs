@@ -5,14 +5,22 @@
 //! C headers: [`include/net/icmp.h`](srctree/include/net/icmp.h),
 //! [`include/linux/icmpv6.h`](srctree/include/linux/icmpv6.h)
 
-use super::skb::{Protocol, SkBuff};
+use super::{
+    skb::{Protocol, SkBuff},
+    udp::ipv6_available,
+};
 use crate::bindings;
 
 /// Tells the sender of a packet that its destination host cannot be reached, also if its source
 /// address was translated on the way here (`icmp_ndo_send`).
 ///
-/// Context: that of `ndo_start_xmit`.
+/// Nothing is said about IPv6 in a machine without it (`ipv6.disable=1`): whoever sends such packets
+/// there made them himself, and ICMPv6 would follow null pointers. Context: that of
+/// `ndo_start_xmit`.
 pub(crate) fn host_unreachable(skb: &mut SkBuff, protocol: Protocol) {
+    if protocol == Protocol::Ipv6 && !ipv6_available() {
+        return;
+    }
     skb.with_raw(|raw| {
         // SAFETY: The buffer is valid, was handed to a device's transmit function, and its protocol
         // is the given one.

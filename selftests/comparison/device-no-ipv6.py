@@ -37,17 +37,8 @@ observe("sending to an IPv6 endpoint", re.sub(r"(?s)PING.*?\n|\n--- .*", "", com
 observe("counters moved by that", "no" if before == shell("wg show wg0 transfer | cut -f 2-; cat /sys/class/net/wg0/statistics/tx_*") else "yes")
 observe("back", command("wg", "set", "wg0", "peer", public["b"], "endpoint", "10.1.0.2:2"))
 observe("ping again", "answered" if " 1 received" in command("ping", "-c", "1", "-W", "10", "10.2.0.2") else "not answered")
-packet = """
-import socket
-s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-for n in (b"\\x60" + bytes(39), b"\\x60" + bytes(23) + b"\\xfd\\x02" + bytes(14)):
-    try:
-        s.sendto(n, ("wg0", 0x86DD)); print(0)
-    except OSError as error:
-        print(error.errno)
-print(open("/sys/class/net/wg0/statistics/tx_errors").read().strip())
-"""
-observe("IPv6 packets into it", command("python3", "-c", packet))
+# IPv6 packets into the device, from a packet socket, are not compared: with the C driver the kernel panics (in
+# icmpv6_ndo_send). Ours refuses them with ENOKEY or EDESTADDRREQ and sends no ICMPv6.
 observe("another port", command("wg", "set", "wg0", "listen-port", "7") + "; " + re.sub(r"\s+", " ", shell("ss -H -u -a -n")))
 observe("a chosen port", command("wg", "set", "wg0", "listen-port", "0") + "; " + shell("ss -H -u -a -n | wc -l"))
 observe("down, up", ip("link set wg0 down") + ip("link set wg0 up"))
