@@ -14,7 +14,7 @@ help:
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
 	@echo
-	@echo 'KVER=7.2.12+deb13-amd64   another kernel of Debian trixie-backports than its newest with Rust'
+	@echo 'KVER=7.3.4+deb13-amd64    that kernel of Debian trixie-backports, and not its newest with Rust'
 	@echo 'KDIR=/path                build natively against a prepared kernel tree (module, install)'
 	@echo 'MIRROR=http://...         another Debian mirror than that of this machine'
 

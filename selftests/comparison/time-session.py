@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: how long sessions are used and when they are renewed
 # vm: --icount
-# cost: quick
+# cost: slow
 # limit: 1500
 """Rekeying at 120 s (who began the last handshake) and at 165 s (upon receiving), the end of a session at 180 s, sessions that
 follow each other."""
