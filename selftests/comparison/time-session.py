@@ -72,6 +72,8 @@ def receiving(who):
     end = End(scene)
     if who == "our":
         end.be_initiated()
+        # The packet that it began with is answered: else it would begin again and again, 15 s later and every 5 s.
+        end.send(end.session.data())
     else:
         end.initiate()
     end.start()
