@@ -39,7 +39,7 @@ use crate::{
         namespace::{NamespaceExit, Net, NetId},
         napi::NapiSet,
         rtnl::{self, RtnlGuard},
-        skb::{Protocol, SkBuff},
+        skb::SkBuff,
         skb_list::SkbList,
         udp::DatagramReceiver,
     },
@@ -153,43 +153,17 @@ impl Device {
         self.fwmark.load(Relaxed) as u32
     }
 
-    /// Finds the peer that packets to the destination of an IP packet are for.
+    /// Finds the peer that has an address among its allowed IPs: whom packets to it are for, and who
+    /// may send packets from it.
     #[inline]
-    pub(crate) fn peer_of_destination<'g>(
+    pub(crate) fn peer_of<'g>(
         &'g self,
-        header: &[u8],
-        protocol: Protocol,
+        address: IpAddr,
         guard: &'g Guard,
     ) -> Option<Borrowed<'g, Peer>> {
-        match protocol {
-            Protocol::Ipv4 => {
-                let address = header.get(16..)?.first_chunk()?;
-                self.allowed_ips.lookup_v4(*address, guard)
-            }
-            Protocol::Ipv6 => {
-                let address = header.get(24..)?.first_chunk()?;
-                self.allowed_ips.lookup_v6(*address, guard)
-            }
-        }
-    }
-
-    /// Finds the peer that packets from the source of an IP packet may come from.
-    #[inline]
-    pub(crate) fn peer_of_source<'g>(
-        &'g self,
-        header: &[u8],
-        protocol: Protocol,
-        guard: &'g Guard,
-    ) -> Option<Borrowed<'g, Peer>> {
-        match protocol {
-            Protocol::Ipv4 => {
-                let address = header.get(12..)?.first_chunk()?;
-                self.allowed_ips.lookup_v4(*address, guard)
-            }
-            Protocol::Ipv6 => {
-                let address = header.get(8..)?.first_chunk()?;
-                self.allowed_ips.lookup_v6(*address, guard)
-            }
+        match address {
+            IpAddr::V4(v4) => self.allowed_ips.lookup_v4(v4.octets(), guard),
+            IpAddr::V6(v6) => self.allowed_ips.lookup_v6(v6.octets(), guard),
         }
     }
 

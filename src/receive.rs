@@ -398,10 +398,10 @@ fn accept(
                 packet.drop_for(DropReason::NoMem);
                 return 0;
             }
-            let header = packet.network_header();
-            let owner = device.peer_of_source(header, inner.protocol, guard);
+            let source = inner.protocol.source(packet.network_header());
+            let owner = source.and_then(|source| device.peer_of(source, guard));
             if !owner.is_some_and(|owner| owner.is(peer)) {
-                if let Some(source) = inner.protocol.source(header) {
+                if let Some(source) = source {
                     events::source_not_allowed(peer, source);
                 }
                 netdev.count_trouble(Trouble::ReceivedFrame, 1);

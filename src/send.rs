@@ -131,12 +131,12 @@ fn find_peer(
     protocol: Protocol,
     guard: &Guard,
 ) -> core::result::Result<RcuArc<Peer>, (Error, DropReason)> {
-    let header = skb.network_header();
-    let peer = device
-        .peer_of_destination(header, protocol, guard)
+    let destination = protocol.destination(skb.network_header());
+    let peer = destination
+        .and_then(|destination| device.peer_of(destination, guard))
         .and_then(Borrowed::upgrade)
         .ok_or_else(|| {
-            if let Some(destination) = protocol.destination(header) {
+            if let Some(destination) = destination {
                 events::no_peer(device, destination);
             }
             (ENOKEY, DropReason::NoTxTarget)

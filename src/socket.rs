@@ -248,10 +248,10 @@ fn send_all(
         };
         let Some(route) = route else { break };
         let (len, parts, ds) = (skb.len(), skb.parts(), skb.control().ds);
-        let before = netdev.sent_here();
+        let before = (parts > 1).then(|| netdev.sent_here());
         send(skb, route, ds)?;
         // The IP layer has counted the buffer as one packet, sent or dropped.
-        if parts > 1 {
+        if let Some(before) = before {
             if netdev.sent_here() != before {
                 netdev.count_sent(parts - 1, 0);
             } else {

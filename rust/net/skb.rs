@@ -24,6 +24,7 @@ pub(crate) enum Protocol {
 
 impl Protocol {
     /// Returns the source in an IP header, if that is long enough.
+    #[inline]
     pub(crate) fn source(self, header: &[u8]) -> Option<IpAddr> {
         match self {
             Self::Ipv4 => address_at::<4>(header, 12),
@@ -32,6 +33,7 @@ impl Protocol {
     }
 
     /// Returns the destination in an IP header, if that is long enough.
+    #[inline]
     pub(crate) fn destination(self, header: &[u8]) -> Option<IpAddr> {
         match self {
             Self::Ipv4 => address_at::<4>(header, 16),
@@ -40,6 +42,7 @@ impl Protocol {
     }
 }
 
+#[inline]
 fn address_at<const N: usize>(header: &[u8], at: usize) -> Option<IpAddr>
 where
     IpAddr: From<[u8; N]>,
