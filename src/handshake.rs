@@ -287,9 +287,10 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     peer.note_handshake_sent();
+    // Before it is: the response, which disarms the timer, may come while we are still here.
+    timers::initiation_sent(peer);
     // One that cannot be sent is like one that got lost: the timer tries again.
     let _ = send::send_handshake_message(peer, &message, HANDSHAKE_DS);
-    timers::initiation_sent(peer);
 }
 
 /// Makes an initiation with its MACs. Errors: `ENOMEM`, `EKEYREJECTED` if the peer's key is one

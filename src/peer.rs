@@ -180,6 +180,14 @@ impl Peer {
         }
     }
 
+    /// Does something that is right for this endpoint only, unless the peer has another.
+    pub(crate) fn while_endpoint_is(&self, endpoint: &Endpoint, act: impl FnOnce()) {
+        let current = self.endpoint.lock();
+        if current.as_ref() == Some(endpoint) {
+            act();
+        }
+    }
+
     /// Forgets which of this host's addresses the peer sent to, so that routing chooses again.
     pub(crate) fn forget_source(&self) {
         let mut current = self.endpoint.lock();

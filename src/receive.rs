@@ -313,11 +313,12 @@ pub(crate) fn deliver(
         let mut bytes = 0usize;
         let mut has_data = false;
         while let Some(packet) = packets.pop_front() {
-            has_data |= packet.len() != 0;
+            if !has_data && packet.len() != 0 {
+                has_data = true;
+                // Before the stack has it, which may answer at once.
+                timers::data_received(peer);
+            }
             bytes = bytes.saturating_add(accept(peer, packet, &guard, receiver));
-        }
-        if has_data {
-            timers::data_received(peer);
         }
         let _ = peer.rx_bytes.fetch_add(bytes as i64, Relaxed);
     }

@@ -124,7 +124,7 @@ impl Sockets {
             mark: context.mark,
         };
         let mut changed = None;
-        let cached = context.cache.and_then(RouteCache::get_v4);
+        let cached = context.cache().and_then(RouteCache::get_v4);
         let route = match cached {
             Some((route, source)) => {
                 flow.source = source;
@@ -153,12 +153,9 @@ impl Sockets {
                 }
                 match found {
                     Ok(route) => {
-                        if let Some(cache) = context.cache {
-                            if changed.is_some() {
-                                cache.reset();
-                            }
-                            cache.set_v4(&route, flow.source);
-                        }
+                        context.remember(&endpoint, changed.is_some(), |cache| {
+                            cache.set_v4(&route, flow.source)
+                        });
                         route
                     }
                     Err(e) => return (Err(e), changed),
@@ -190,7 +187,7 @@ impl Sockets {
             mark: context.mark,
         };
         let mut changed = None;
-        let cached = context.cache.and_then(RouteCache::get_v6);
+        let cached = context.cache().and_then(RouteCache::get_v6);
         let route = match cached {
             Some((route, source)) => {
                 flow.source = source;
@@ -205,12 +202,9 @@ impl Sockets {
                 }
                 match v6.route_v6(&mut flow, guard) {
                     Ok(route) => {
-                        if let Some(cache) = context.cache {
-                            if changed.is_some() {
-                                cache.reset();
-                            }
-                            cache.set_v6(&route, flow.source);
-                        }
+                        context.remember(&endpoint, changed.is_some(), |cache| {
+                            cache.set_v6(&route, flow.source)
+                        });
                         route
                     }
                     Err(e) => return (Err(e), changed),
@@ -228,7 +222,27 @@ impl Sockets {
 struct Sending<'a> {
     netdev: &'a NetDevice,
     mark: u32,
-    cache: Option<&'a RouteCache>,
+    /// Whose datagrams these are, and the routes to it.
+    known: Option<(&'a Peer, &'a RouteCache)>,
+}
+
+impl<'a> Sending<'a> {
+    fn cache(&self) -> Option<&'a RouteCache> {
+        self.known.map(|(_, cache)| cache)
+    }
+
+    /// Caches a route, unless the peer's endpoint is another by now: the cache was reset when it
+    /// changed, and must not get a route to where the peer was.
+    fn remember(&self, endpoint: &Endpoint, anew: bool, set: impl FnOnce(&RouteCache)) {
+        if let Some((peer, cache)) = self.known {
+            peer.while_endpoint_is(endpoint, || {
+                if anew {
+                    cache.reset();
+                }
+                set(cache);
+            });
+        }
+    }
 }
 
 /// Sends the packets of a list by one route; the DS field of each is in its control.
@@ -284,7 +298,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList) -> Result {
     let context = Sending {
         netdev: &device.netdev,
         mark: device.fwmark(),
-        cache: cache.as_deref(),
+        known: cache.as_deref().map(|cache| (peer, cache)),
     };
     let (sent, changed) = sockets.send(&context, endpoint, &mut packets, &guard);
     if let Some(changed) = changed {
@@ -314,7 +328,7 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff) -> Result {
     let context = Sending {
         netdev: &device.netdev,
         mark: device.fwmark(),
-        cache: None,
+        known: None,
     };
     let mut packets = SkbList::new();
     packets.push_back(skb);

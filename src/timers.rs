@@ -163,7 +163,7 @@ pub(crate) fn authenticated_traversed(peer: &RcuArc<Peer>) {
     }
 }
 
-/// An initiation was sent: a response is expected.
+/// An initiation is being sent: a response is expected.
 pub(crate) fn initiation_sent(peer: &RcuArc<Peer>) {
     arm(peer, &peer.timers.retry_handshake, rekey_timeout(0));
 }
