@@ -602,3 +602,7 @@ impl Handshake {
         Some(keys)
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[path = "tests/noise.rs"]
+mod kunit;

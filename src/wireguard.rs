@@ -65,6 +65,10 @@ mod socket;
 mod events;
 mod netlink;
 
+// What it finds out about itself in a kernel with KUnit.
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 use crate::{
     device::{Cloned, Device},
     engine::Engine,

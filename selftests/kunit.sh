@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The module's KUnit suites (src/tests), which run when it is loaded into a kernel with CONFIG_KUNIT=y. What they found is in
+# debugfs; here each of their tests is a check.
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+. "$here/lib/check.sh"
+trap 'rm -rf "$check_log"' EXIT
+
+results=/sys/kernel/debug/kunit
+[ -d $results ] || die "this kernel has no KUnit: use that of scripts/debug-kernel"
+[ ! -d /sys/module/wireguard ] || rmmod wireguard || die "the module does not unload"
+
+# The tests that the source has: each must have run.
+sources=$here/../src/tests
+suites=$(sed -n 's/^#\[kunit_tests(\([a-z_]*\))\]$/\1/p' "$sources"/*.rs | sort)
+[ -n "$suites" ] || die "there is no suite in src/tests"
+
+check "the module is loaded" modprobe wireguard
+check_equal "it brought these suites" "$(cd $results && echo wireguard_*)" "$(echo "$suites" | xargs)"
+for suite in $suites; do
+	chapter "$suite"
+	file=$(grep -l "^#\[kunit_tests($suite)\]" "$sources"/*.rs)
+	while read -r test; do
+		line=$(grep -E "^ *(not )?ok [0-9]+ $test( |$)" "$results/$suite/results")
+		case $line in
+		*not\ ok* | '') sed 's/^/#     /' "$results/$suite/results"; fail "$test" ;;
+		*\#\ SKIP*) fail "$test (it was skipped)" ;;
+		*) pass "$test" ;;
+		esac
+	done < <(sed -n '/^ *#\[test\]$/{n;s/^ *fn \([a-z0-9_]*\)(.*/\1/p}' "$file")
+done
+check "and unloaded" rmmod wireguard
+check_equal "and no suite is left" "$(find $results -maxdepth 1 -name 'wireguard_*')" ""
+finish
