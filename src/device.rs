@@ -567,15 +567,13 @@ impl TunnelDriver for Device {
         netdev: ARef<NetDevice>,
         creating: &Net,
     ) -> Result<RcuArc<Self>> {
-        engine.prepare_rate_limiter()?;
-        let engine = engine.clone();
-        let of_lanes = engine.clone();
+        engine.open_rate_limiter()?;
         let dev = netdev.clone();
         let creating = creating.id();
         let lanes = kernel::cpu::nr_cpu_ids() as usize;
         RcuArc::pin_init(
             try_pin_init!(Self {
-                engine,
+                engine: engine.clone(),
                 netdev,
                 creating,
                 orphaned: Atomic::new(false),
@@ -586,7 +584,7 @@ impl TunnelDriver for Device {
                 indices <- IdTable::new(),
                 index_seal: IndexSeal::random(),
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
-                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(of_lanes.clone())),
+                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(engine.clone())),
                 handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
                 handshake_turn: Atomic::new(0),
                 cookie_secret <- new_mutex!(CookieSecret::new(), "Device::cookie_secret"),
@@ -608,6 +606,7 @@ impl TunnelDriver for Device {
             }),
             Gfp::Kernel,
         )
+        .inspect_err(|_| engine.close_rate_limiter())
     }
 
     fn registered(this: Borrowed<'_, Self>) {
@@ -652,6 +651,7 @@ impl TunnelDriver for Device {
         }
         // Handshakes that are being handled hold on to the device.
         this.engine.handshake.flush();
+        this.engine.close_rate_limiter();
         this.identity.swap(None);
         events::interface_destroyed(&this);
     }

@@ -35,7 +35,13 @@ pub(crate) struct Engine {
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
     #[pin]
-    rate_limiter: Mutex<Option<RateLimiter<KVVec<Row>>>>,
+    rate_limiter: Mutex<SharedLimiter>,
+}
+
+/// The rate limiter of all links, which is there as long as there are any.
+struct SharedLimiter {
+    users: usize,
+    limiter: Option<RateLimiter<KVVec<Row>>>,
 }
 
 impl Engine {
@@ -53,7 +59,13 @@ impl Engine {
                 handshake,
                 busy,
                 last_under_load: Atomic::new(0),
-                rate_limiter <- new_mutex!(None, "Engine::rate_limiter"),
+                rate_limiter <- new_mutex!(
+                    SharedLimiter {
+                        users: 0,
+                        limiter: None,
+                    },
+                    "Engine::rate_limiter"
+                ),
             }),
             GFP_KERNEL,
         )
@@ -115,15 +127,25 @@ impl Engine {
         false
     }
 
-    /// Sets up the rate limiter if that has not been done. Context: process context. Errors:
-    /// `ENOMEM`.
-    pub(crate) fn prepare_rate_limiter(&self) -> Result {
-        let mut limiter = self.rate_limiter.lock();
-        if limiter.is_none() {
+    /// Keeps the rate limiter for one more link, and sets it up for the first. Context: process
+    /// context. Errors: `ENOMEM`.
+    pub(crate) fn open_rate_limiter(&self) -> Result {
+        let mut shared = self.rate_limiter.lock();
+        if shared.limiter.is_none() {
             let rows = KVVec::from_elem(Row::EMPTY, RATE_LIMITER_ROWS, GFP_KERNEL)?;
-            *limiter = Some(RateLimiter::new(rows));
+            shared.limiter = Some(RateLimiter::new(rows));
         }
+        shared.users += 1;
         Ok(())
+    }
+
+    /// A link needs the rate limiter no more; it goes with the last. Context: process context.
+    pub(crate) fn close_rate_limiter(&self) {
+        let mut shared = self.rate_limiter.lock();
+        shared.users = shared.users.saturating_sub(1);
+        if shared.users == 0 {
+            shared.limiter = None;
+        }
     }
 
     /// Returns whether a handshake message from this address may be answered now.
@@ -131,8 +153,7 @@ impl Engine {
     /// Context: process context.
     pub(crate) fn allow_handshake(&self, namespace: u32, from: &IpAddr) -> bool {
         let now = timer::coarse_boottime_ns();
-        let mut limiter = self.rate_limiter.lock();
-        match &mut *limiter {
+        match &mut self.rate_limiter.lock().limiter {
             Some(limiter) => limiter.allow(namespace, from, now),
             None => false,
         }

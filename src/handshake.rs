@@ -167,7 +167,7 @@ fn passes_under_load(
     let now = timer::coarse_boottime_ns();
     let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
     if mac2_is_valid(&cookie, message) {
-        let namespace = device.creating.as_u32();
+        let namespace = device.netdev.namespace().as_u32();
         if device.engine.allow_handshake(namespace, &from.ip()) {
             return Ok(());
         }

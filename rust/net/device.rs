@@ -7,7 +7,10 @@
 use core::{ffi::CStr, ptr::NonNull};
 use kernel::{str::CStrExt as _, sync::aref::AlwaysRefCounted, types::Opaque};
 
-use super::{namespace::Net, rtnl::RtnlGuard};
+use super::{
+    namespace::{Net, NetId},
+    rtnl::RtnlGuard,
+};
 use crate::bindings;
 
 /// A network device (`struct net_device`).
@@ -78,6 +81,14 @@ impl NetDevice {
     pub(crate) fn index(&self) -> i32 {
         // SAFETY: The device is valid; a torn read is impossible.
         unsafe { (&raw const (*self.as_raw()).ifindex).read_volatile() }
+    }
+
+    /// Returns which namespace the device is in now. Context: any.
+    pub(crate) fn namespace(&self) -> NetId {
+        let _guard = crate::rcu::read_lock();
+        // SAFETY: The device is valid, and so is its namespace for as long as the guard is held,
+        // even if the device is being moved.
+        unsafe { Net::from_raw(bindings::dev_net(self.as_raw())) }.id()
     }
 
     /// Returns the device's MTU in bytes.
