@@ -13,6 +13,8 @@ use core::hash::Hasher;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use crate::numbers::Numbers;
+
 /// `struct chacha_state` of `include/crypto/chacha.h`.
 #[allow(non_camel_case_types)]
 pub(crate) struct chacha_state {
@@ -67,6 +69,16 @@ thread_local! {
     static PLANNED: RefCell<VecDeque<Vec<u8>>> = const { RefCell::new(VecDeque::new()) };
 }
 
+thread_local! {
+    /// Where the random numbers of this thread come from, if they must be the same in each run.
+    static SEEDED: RefCell<Option<Numbers>> = const { RefCell::new(None) };
+}
+
+/// Makes the random numbers of this thread the same in each run from now on.
+pub(crate) fn seed_random(seed: u64) {
+    SEEDED.set(Some(Numbers(seed)));
+}
+
 /// Plans the result of a call of [`get_random_bytes`].
 #[cfg(test)]
 pub(crate) fn plan_random(bytes: &[u8]) {
@@ -78,7 +90,10 @@ pub(crate) unsafe fn get_random_bytes(buffer: *mut c_void, length: usize) {
     let buffer = unsafe { core::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
     match PLANNED.with_borrow_mut(|planned| planned.pop_front()) {
         Some(planned) => buffer.copy_from_slice(&planned),
-        None => getrandom::getrandom(buffer).expect("the host's random numbers"),
+        None => SEEDED.with_borrow_mut(|seeded| match seeded {
+            Some(numbers) => buffer.fill_with(|| numbers.next() as u8),
+            None => getrandom::getrandom(buffer).expect("the host's random numbers"),
+        }),
     }
 }
 

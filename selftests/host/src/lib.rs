@@ -7,7 +7,7 @@
 //! the module's own `rust/crypto.rs`, which is compiled as it is too; and [`rcu`] for `rust/rcu.rs`.
 
 // The driver uses what these modules offer; here, only the tests do.
-#![cfg_attr(not(test), allow(dead_code))]
+#![cfg_attr(not(test), allow(dead_code, unfulfilled_lint_expectations))]
 
 #[path = "../../../src/allowedips.rs"]
 mod allowedips;
@@ -18,12 +18,14 @@ mod bindings;
 mod cookie;
 #[path = "../../../rust/crypto.rs"]
 mod crypto;
+pub mod fuzz;
 #[path = "../../../src/index_seal.rs"]
 mod index_seal;
 #[path = "../../../src/messages.rs"]
 mod messages;
 #[path = "../../../src/noise.rs"]
 mod noise;
+mod numbers;
 #[path = "../../../src/ratelimiter.rs"]
 mod ratelimiter;
 mod rcu;

@@ -35,7 +35,6 @@ static READERS: Mutex<Readers> = Mutex::new(Readers {
 /// A guard is gone.
 static GONE: Condvar = Condvar::new();
 /// Held while references are dropped, so that who waits finds them dropped.
-#[cfg(test)]
 static DROPPING: Mutex<()> = Mutex::new(());
 
 fn readers() -> MutexGuard<'static, Readers> {
@@ -63,7 +62,6 @@ impl Drop for Guard {
 }
 
 /// Waits for one grace period: all references given up before are dropped when it returns.
-#[cfg(test)]
 pub(crate) fn wait_for_grace_period() {
     let _dropping = DROPPING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut readers = readers();
@@ -87,7 +85,6 @@ thread_local! {
 }
 
 /// Lets only so many further allocations of this thread succeed.
-#[cfg(test)]
 pub(crate) fn limit_allocations(left: Option<usize>) {
     ALLOCATIONS_LEFT.set(left);
 }

@@ -4,150 +4,10 @@
 
 use super::Numbers;
 use crate::allowedips::{AllowedIps, Writer};
-use crate::rcu::{limit_allocations, read_lock, wait_for_grace_period, AllocError, RcuArc};
-use std::collections::HashMap;
+use crate::fuzz::{Both, Peers, Rule};
+use crate::rcu::{limit_allocations, read_lock, wait_for_grace_period, AllocError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
-
-/// A peer that counts how many of its kind there are.
-struct Peer {
-    number: usize,
-    alive: Arc<AtomicUsize>,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.alive.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-struct Peers {
-    peers: Vec<RcuArc<Peer>>,
-    alive: Arc<AtomicUsize>,
-}
-
-impl Peers {
-    fn new(count: usize) -> Self {
-        let alive = Arc::new(AtomicUsize::new(count));
-        let peer = |number| {
-            let alive = alive.clone();
-            RcuArc::new(Peer { number, alive }).ok().unwrap()
-        };
-        Self {
-            peers: (0..count).map(peer).collect(),
-            alive,
-        }
-    }
-}
-
-fn bits(address: IpAddr) -> (bool, u128, u8) {
-    match address {
-        IpAddr::V4(ip) => (false, u128::from(ip.to_bits()) << 96, 32),
-        IpAddr::V6(ip) => (true, ip.to_bits(), 128),
-    }
-}
-
-fn mask(length: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
-}
-
-/// The rule: what every prefix maps to.
-#[derive(Default)]
-struct Rule(HashMap<(bool, u128, u8), (usize, u64)>);
-
-impl Rule {
-    fn key(address: IpAddr, cidr: u8) -> (bool, u128, u8) {
-        let (v6, bits, width) = bits(address);
-        let cidr = cidr.min(width);
-        (v6, bits & mask(cidr), cidr)
-    }
-
-    fn lookup(&self, address: IpAddr) -> Option<usize> {
-        let (_, _, width) = bits(address);
-        let fits = |length| self.0.get(&Self::key(address, length));
-        (0..=width).rev().find_map(fits).map(|(peer, _)| *peer)
-    }
-}
-
-struct Both {
-    trie: AllowedIps<Peer>,
-    writer: Writer,
-    rule: Rule,
-    peers: Peers,
-    tag: u64,
-}
-
-impl Both {
-    fn new(peers: usize) -> Self {
-        Self {
-            trie: AllowedIps::new(),
-            writer: Writer::new(),
-            rule: Rule::default(),
-            peers: Peers::new(peers),
-            tag: u64::MAX - 100,
-        }
-    }
-
-    fn insert(&mut self, address: IpAddr, cidr: u8, peer: usize) {
-        self.tag = self.tag.wrapping_add(1);
-        let owner = self.peers.peers[peer].clone();
-        let former = self
-            .trie
-            .insert(&mut self.writer, address, cidr, owner, self.tag)
-            .ok()
-            .unwrap()
-            .map(|(peer, tag)| (peer.number, tag));
-        let expected = self
-            .rule
-            .0
-            .insert(Rule::key(address, cidr), (peer, self.tag));
-        assert_eq!(former, expected, "{address}/{cidr}");
-    }
-
-    fn remove(&mut self, address: IpAddr, cidr: u8, peer: usize) -> bool {
-        let tag = self
-            .trie
-            .remove(&mut self.writer, address, cidr, &self.peers.peers[peer]);
-        let key = Rule::key(address, cidr);
-        let owned = self.rule.0.get(&key).filter(|(owner, _)| *owner == peer);
-        assert_eq!(tag, owned.map(|(_, tag)| *tag), "{address}/{cidr}");
-        if tag.is_some() {
-            self.rule.0.remove(&key);
-        }
-        tag.is_some()
-    }
-
-    fn lookup(&self, address: IpAddr) -> Option<usize> {
-        let guard = read_lock();
-        let found = match address {
-            IpAddr::V4(ip) => self.trie.lookup_v4(ip.octets(), &guard),
-            IpAddr::V6(ip) => self.trie.lookup_v6(ip.octets(), &guard),
-        };
-        found.map(|peer| peer.get().number)
-    }
-
-    fn check(&self, address: IpAddr) {
-        assert_eq!(self.lookup(address), self.rule.lookup(address), "{address}");
-    }
-
-    /// Removes prefix by prefix.
-    fn empty(&mut self) {
-        let all: Vec<_> = self
-            .rule
-            .0
-            .iter()
-            .map(|(key, value)| (*key, *value))
-            .collect();
-        for ((v6, bits, cidr), (peer, _)) in all {
-            let address = match v6 {
-                false => v4((bits >> 96) as u32),
-                true => Ipv6Addr::from_bits(bits).into(),
-            };
-            assert!(self.remove(address, cidr, peer));
-        }
-    }
-}
 
 fn v4(bits: u32) -> IpAddr {
     Ipv4Addr::from_bits(bits).into()
@@ -443,20 +303,8 @@ fn a_failed_allocation_changes_nothing() {
             }
         } else {
             // None or one succeeds, and a fork needs two.
-            let owner = both.peers.peers[0].clone();
-            limit_allocations(Some(numbers.below(2) as usize));
-            let result = both
-                .trie
-                .insert(&mut both.writer, address, cidr, owner, 1_000_000);
-            limit_allocations(None);
-            match result {
-                Ok(former) => {
-                    let key = Rule::key(address, cidr);
-                    let expected = both.rule.0.insert(key, (0, 1_000_000));
-                    assert_eq!(former.map(|(peer, tag)| (peer.number, tag)), expected);
-                }
-                Err(AllocError) => failures += 1,
-            }
+            let few = numbers.below(2) as usize;
+            failures += u32::from(!both.try_insert(address, cidr, 0, Some(few)));
         }
         both.check(address);
         both.check(some_address(&mut numbers, true));

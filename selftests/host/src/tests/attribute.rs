@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::attribute::{visit_mut, Attributes, Malformed, Step, Table};
+use crate::attribute::{Attributes, Malformed, Table};
+use crate::fuzz::check_attributes;
 
-const TYPE_MASK: u16 = 0x3fff;
 const NESTED: u16 = 0x8000;
-
-/// The rule itself, that of the kernel's `nla_for_each_attr()`: type, start and end of the payload of
-/// each attribute, and how many bytes are left over.
-fn rule(stream: &[u8]) -> (Vec<(u16, usize, usize)>, usize) {
-    let (mut found, mut left, mut at) = (Vec::new(), stream.len() as i64, 0);
-    while left >= 4 {
-        let len = i64::from(u16::from_ne_bytes([stream[at], stream[at + 1]]));
-        if len < 4 || len > left {
-            break;
-        }
-        let kind = u16::from_ne_bytes([stream[at + 2], stream[at + 3]]);
-        found.push((kind, at + 4, at + len as usize));
-        let whole = (len + 3) & !3;
-        left -= whole;
-        at += whole as usize;
-    }
-    (found, left.max(0) as usize)
-}
 
 /// Writes an attribute, with its padding.
 fn put(stream: &mut Vec<u8>, raw_type: u16, payload: &[u8]) {
@@ -67,57 +49,9 @@ fn reads_random_bytes_as_the_kernel_does() {
             nest(&mut stream, 2, &mut numbers);
         }
 
-        let (expected, left) = rule(&stream);
-        let start = stream.as_ptr() as usize;
-        let found: Vec<_> = Attributes::new(&stream)
-            .map(|a| {
-                let at = a.payload().as_ptr() as usize - start;
-                (a.kind(), at, at + a.payload().len())
-            })
-            .collect();
-        let wanted: Vec<_> = expected
-            .iter()
-            .map(|e| (e.0 & TYPE_MASK, e.1, e.2))
-            .collect();
-        assert_eq!(found, wanted);
-
-        // A table takes the last of each type, and nothing that it does not know.
-        let table: Result<Table<'_, 9>, _> = Attributes::new(&stream).table();
-        let known = |e: &(u16, usize, usize)| (1..9).contains(&(e.0 & TYPE_MASK));
-        assert_eq!(
-            table.is_ok(),
-            left == 0 && expected.iter().all(known),
-            "{stream:?}"
-        );
-        if let Ok(table) = table {
-            tables += 1;
-            for kind in 0..12 {
-                let last = expected.iter().rev().find(|e| e.0 & TYPE_MASK == kind);
-                assert_eq!(
-                    table.get(kind).map(|a| a.payload()),
-                    last.map(|e| &stream[e.1..e.2])
-                );
-            }
-        }
-
-        // What has to be wiped is found wherever it stands, also where a table forgets it.
-        let mut wanted = Vec::new();
-        for a in expected.iter().filter(|a| a.0 & TYPE_MASK == 3) {
-            for b in rule(&stream[a.1..a.2]).0 {
-                let inner = rule(&stream[a.1 + b.1..a.1 + b.2]).0;
-                for c in inner.iter().filter(|c| c.0 & TYPE_MASK == 2) {
-                    wanted.push((a.1 + b.1 + c.1, c.2 - c.1));
-                }
-            }
-        }
-        let mut found = Vec::new();
-        let path = [Step::Kind(3), Step::Each, Step::Kind(2)];
-        visit_mut(&mut stream, &path, &mut |secret| {
-            found.push((secret.as_ptr() as usize - start, secret.len()));
-            secret.fill(0);
-        });
-        assert_eq!(found, wanted);
-        secrets += found.len();
+        let (is_table, wiped) = check_attributes(&mut stream);
+        tables += u32::from(is_table);
+        secrets += wiped;
     }
     assert!(tables > 10_000 && secrets > 10_000, "{tables} {secrets}");
 }

@@ -88,6 +88,9 @@ fn assert_keys_fit(ours: &SessionKeys, theirs: &SessionKeys) {
 fn a_handshake() {
     for psk in [[0; 32], [7; 32]] {
         let mut pair = Pair::new(&psk);
+        let opened = pair.initiate(1);
+        let opened = pair.open(&opened);
+        assert_eq!(opened.remote_static(), pair.theirs.remote_static());
         let (ours, theirs) = pair.shake(1);
         assert_keys_fit(&ours, &theirs);
         let (again, _) = pair.shake(2);
