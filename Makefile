@@ -31,6 +31,10 @@ demo: module ## the picture that WireGuard is explained with, live in a virtual 
 test: module ## all tests
 	@selftests/run
 
+.PHONY: test-debug
+test-debug: setup ## the tests on a kernel with KASAN, lockdep, kmemleak and failing memory (hours)
+	@selftests/debug
+
 .PHONY: compare
 compare: module ## our module against the C one, in all that they do
 	@selftests/compare

@@ -3,7 +3,7 @@
 """Everything at once: processes add, change and remove peers and allowed IPs, change ports and keys, take links up and down,
 move them between namespaces, delete namespaces, and unload the module, while iperf3, pings and floods run through tunnels.
 
-  churn.py [SECONDS]     SEED= in the environment repeats the workers' choices, though not their order
+  churn.py [SECONDS]     or CHURN= in the environment, or 30. SEED= repeats the workers' choices, though not their order
 
 Nothing in it has a certain outcome but this: no request fails in a way that it may not, each load of the module carries
 traffic, and at the end the module goes and leaves nothing behind, neither in the kernel's log nor for kmemleak.
@@ -105,7 +105,7 @@ def work(kind, stop, world, seed, pipe):
 def main():
     if os.geteuid():
         sys.exit("churn.py: error: must be root, to make network namespaces")
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 30
+    seconds = float(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("CHURN") or 30)
     seed = os.environ.get("SEED") or str(random.randrange(2**32))
     epochs = max(2, int(seconds / 30))
     subprocess.call(["rmmod", "wireguard"], stderr=subprocess.DEVNULL)
@@ -156,7 +156,8 @@ def main():
     for kind, process, pipe in processes:
         if pipe.poll(300):
             counts, errors = pipe.recv()
-            done.update(counts)
+            for what, count in counts.items():
+                done[what] = done.get(what, 0) + count
             wrong += errors
         else:
             wrong.append("%s does not end" % kind.__name__)

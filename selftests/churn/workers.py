@@ -76,7 +76,7 @@ class Settings(Worker):
         if random.random() < 0.3:
             up = random.random() < 0.6
             self.count("up" if up else "down", host.links.up(device, up))
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 class Dumps(Worker):
@@ -107,7 +107,7 @@ class Movers(Worker):
             self.count("link moved", host.links.move(device, other.name))
         else:
             self.count("link deleted", host.links.delete(device))
-        time.sleep(0.05)
+        time.sleep(0.3)
 
 
 class Namespaces(Worker):
@@ -145,7 +145,7 @@ class Namespaces(Worker):
         if moved == 0:
             self.count("born in a namespace that went", 0)
             self.hosts[2].links.delete(outside)
-        time.sleep(0.05)
+        time.sleep(0.5)
 
 
 class Unsettle(Worker):
@@ -182,4 +182,4 @@ class Flood(Worker):
         time.sleep(0.05)
 
 
-ALL = (Peers, Settings, Dumps, Movers, Namespaces, Unsettle, Flood)
+ALL = (Peers, Peers, Settings, Dumps, Movers, Namespaces, Unsettle, Flood)
