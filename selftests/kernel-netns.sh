@@ -17,10 +17,22 @@ done
 
 chapter "The kernel's own test, as it stands in its source"
 note "$(sha256sum "$script")"
-quiet_kernel_begin
 status=0
 start=$SECONDS
-bash "$script" > >(sed -u $'s/\e\\[[0-9;]*m//g; s/^/#   /') 2>&1 </dev/null || status=$?
+# With the time, and with the events of dynamic debugging in the kernel's log, so that a failure can be understood.
+echo module wireguard +p >/proc/dynamic_debug/control
+stamped() {
+	local line now
+	while IFS= read -r line; do
+		read -r now _ </proc/uptime
+		printf '#   %s  %s\n' "$now" "$line"
+	done
+}
+bash "$script" > >(sed -u $'s/\e\\[[0-9;]*m//g' | stamped) 2>&1 </dev/null || status=$?
+if [ $status != 0 ]; then
+	note "the last events"
+	dmesg | tail -n 60 | sed 's/^/#   /'
+fi
 note "after $((SECONDS - start)) s, exit status $status"
 verdict $status "netns.sh passes, unmodified"
 finish
