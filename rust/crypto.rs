@@ -63,6 +63,33 @@ pub(crate) fn ct_eq(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// How much stack [`with_wiped_stack`] overwrites, in bytes: more than a handshake's computations
+/// take, and little enough for the end of a system call's stack.
+const WIPED_STACK: usize = 6144;
+
+/// Calls a function that handles secrets, then overwrites the stack that it used.
+///
+/// A [`Secret`] wipes the place where it ends; the places from which it was moved there, and what the
+/// compiler keeps on the stack in between, are nobody's. So whoever begins a computation with secrets
+/// does it in here. What the function returns must hold none.
+pub(crate) fn with_wiped_stack<R>(f: impl FnOnce() -> R) -> R {
+    let result = on_stack_of_its_own(f);
+    wipe_stack();
+    result
+}
+
+/// Has a frame below that of its caller, which is where [`wipe_stack`] writes.
+#[inline(never)]
+fn on_stack_of_its_own<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+#[inline(never)]
+fn wipe_stack() {
+    let mut stack = [0u8; WIPED_STACK];
+    keep_writes(&mut stack);
+}
+
 /// `N` secret bytes.
 ///
 /// Overwritten when dropped, compared in constant time, never printed, never copied by accident.

@@ -12,7 +12,7 @@ use kernel::{prelude::*, sync::atomic::Relaxed, workqueue::WorkItem};
 use crate::{
     cookie::{mac1_of, mac2_is_valid, MacKeys},
     cpu,
-    crypto::random_is_ready,
+    crypto::{random_is_ready, with_wiped_stack},
     device::{Device, Identity, IndexEntry},
     endpoint::Endpoint,
     events,
@@ -50,10 +50,12 @@ pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
     queued.push_back(skb);
     drop(queued);
     if let Some(device) = device.upgrade() {
-        let turn = device.handshake_turn.fetch_add(1, Relaxed);
+        let turn = device.handshake_turn.fetch_add(1, Relaxed) as u32;
+        // More than one for each CPU would only take time from others, data above all.
+        let workers = cpu::online_count().clamp(1, 4) as u32;
         let queue = &device.engine.handshake;
         // Whoever is queued already will find the message.
-        let _ = match turn & 3 {
+        let _ = match turn % workers {
             0 => queue.enqueue::<_, 0>(device.clone()),
             1 => queue.enqueue::<_, 1>(device.clone()),
             2 => queue.enqueue::<_, 2>(device.clone()),
@@ -126,13 +128,13 @@ fn handle(
     if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED) {
         passes_under_load(device, &identity, message, &from)?;
     }
-    let peer = match kind {
+    let peer = with_wiped_stack(|| match kind {
         Kind::Initiation => Initiation::parse(message)
             .and_then(|initiation| consume_initiation(device, &identity, &initiation, from)),
         Kind::Response => Response::parse(message)
             .and_then(|response| consume_response(device, &identity, &response, from)),
         Kind::CookieReply | Kind::Data => None,
-    };
+    });
     let Some(peer) = peer else {
         match kind {
             Kind::Initiation => events::invalid_initiation(device, &from),
@@ -280,7 +282,7 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
     let Some(identity) = device.identity.load() else {
         return;
     };
-    let Ok(message) = create_initiation(peer, &identity) else {
+    let Ok(message) = with_wiped_stack(|| create_initiation(peer, &identity)) else {
         return;
     };
     events::initiation_sent(peer);

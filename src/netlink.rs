@@ -12,7 +12,7 @@ use kernel::{module::this_module, prelude::*};
 
 use crate::{
     bindings,
-    crypto::Secret,
+    crypto::{with_wiped_stack, Secret},
     device::{Config, Device},
     endpoint::Endpoint,
     messages::KEY_LEN,
@@ -232,11 +232,13 @@ impl Do for SetDevice {
             config.remove_all_peers();
         }
         if let Some(key) = attributes.get(device::PRIVATE_KEY) {
-            config.set_private_key(&Secret::new(key.array().ok_or(EINVAL)?))?;
+            let key = key.array().ok_or(EINVAL)?;
+            with_wiped_stack(|| config.set_private_key(&Secret::new(key)))?;
         }
         if let Some(peers) = attributes.get(device::PEERS) {
             for peer in peers.attributes() {
-                set_peer(&mut config, &peer.table()?)?;
+                let peer = peer.table()?;
+                with_wiped_stack(|| set_peer(&mut config, &peer))?;
             }
         }
         Ok(())

@@ -60,6 +60,11 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, mut skb: SkBuff) {
     while offset < len {
         let this = part.min(len - offset);
         if let Some(start) = start_of(&skb, offset, this) {
+            // A descriptor for what nobody knows would be the dearest part of it.
+            if start.0 == Kind::Data && device.session(start.1, &guard).is_none() {
+                offset += this;
+                continue;
+            }
             if let Some(mut skb) = skb.share() {
                 skb.set_control(range(offset, this, this));
                 dispatch(device, skb, start, &guard);
