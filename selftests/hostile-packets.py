@@ -15,6 +15,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from inet import b64, checksum  # noqa: E402
 from netlink import Links, in_netns, run  # noqa: E402
 from tap import Checks  # noqa: E402
 from wgnetlink import WireGuard  # noqa: E402
@@ -27,20 +28,7 @@ seed = int(os.environ.get("SEED", "20261122"))
 random.seed(seed)
 
 
-def b64(data):
-    import base64
-    return base64.b64encode(data).decode()
-
-
 # ---------------------------------------------------------------- the inner packets
-
-def checksum(data):
-    data += bytes(len(data) % 2)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
 
 def ipv4(source, destination, protocol, payload, **wrong):
     head = bytearray(struct.pack("!BBHHHBBH4s4s", wrong.get("version", 4) << 4 | 5, wrong.get("tos", 0), wrong.get("length", 20 + len(payload)),

@@ -4,7 +4,6 @@ cable, where we are: a WireGuard peer of our own (lib/wgpeer.py) that sees every
 
 The cable does no offloads, so that what passes it is what would be on a wire."""
 
-import base64
 import fcntl
 import os
 import select
@@ -15,24 +14,13 @@ import time
 
 import lib  # noqa: F401 # makes ../lib importable
 from cryptography.exceptions import InvalidTag
+from inet import b64, checksum
 from netlink import Links, in_netns, run
 from wgnetlink import WireGuard, name as wg_name
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE, Key, Peer
 
 PORT, OUR_PORT = 51820, 5000
 KINDS = {INITIATION: "initiation", RESPONSE: "response", COOKIE: "cookie reply", DATA: "data"}
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-def checksum(data):
-    data += bytes(len(data) % 2)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def address(text):

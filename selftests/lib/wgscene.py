@@ -3,7 +3,6 @@
 (wgpeer.py) outside of it that are ours to the message. What the device sends is noted with the time at which it came."""
 
 import atexit
-import base64
 import select
 import socket
 import struct
@@ -11,6 +10,7 @@ import threading
 import time
 import traceback
 
+from inet import b64, checksum
 from netlink import Links, in_netns, run
 from wgnetlink import WireGuard
 from wgpeer import COOKIE, DATA, INITIATION, RESPONSE, InvalidTag, Key, Peer
@@ -19,18 +19,6 @@ DEVICE, HERE, OUT = "dut", "10.9.0.1", "out"
 PORT = 51820
 INITIATION_HEARD, RESPONSE_HEARD, COOKIE_HEARD = "initiation", "response", "cookie reply"
 KEEPALIVE_HEARD, DATA_HEARD, OTHER_HEARD = "keepalive", "data", "unreadable data"
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-def checksum(data):
-    data += bytes(len(data) % 2)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def ipv4(source, destination, protocol, payload=b"", tos=0):
