@@ -18,6 +18,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from inet import checksum  # noqa: E402
 from wgpeer import COOKIE, DATA, INITIATION, with_macs  # noqa: E402
 
 BATCH = 64
@@ -30,9 +31,7 @@ def frame(mac, source, port, message):
     """The message in UDP in IPv4 in Ethernet; without a UDP checksum, as IPv4 allows."""
     udp = struct.pack("!HHHH", port, 51820, 8 + len(message), 0) + message
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, source, TARGET)
-    total = sum(struct.unpack("!10H", head))
-    total = (total & 0xFFFF) + (total >> 16)
-    head = head[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + head[12:]
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
     return mac + bytes.fromhex("020000000001") + b"\x08\0" + head + udp
 
 
@@ -88,9 +87,13 @@ class iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
 
 
-class mmsghdr(ctypes.Structure):
+class msghdr(ctypes.Structure):
     _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint), ("iov", ctypes.POINTER(iovec)), ("iovlen", ctypes.c_size_t),
-                ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int), ("sent", ctypes.c_uint)]
+                ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int)]
+
+
+class mmsghdr(ctypes.Structure):
+    _fields_ = [("header", msghdr), ("length", ctypes.c_uint)]
 
 
 def main(kind, interface, mac, key):
@@ -100,8 +103,8 @@ def main(kind, interface, mac, key):
     vectors = (iovec * len(buffers))(*[iovec(ctypes.addressof(buffer), len(buffer)) for buffer in buffers])
     headers = (mmsghdr * len(buffers))()
     for number, header in enumerate(headers):
-        header.iov = ctypes.pointer(vectors[number])
-        header.iovlen = 1
+        header.header.iov = ctypes.pointer(vectors[number])
+        header.header.iovlen = 1
     starts = [ctypes.addressof(headers) + at * ctypes.sizeof(mmsghdr) for at in range(0, len(buffers), BATCH)]
     if kind == "train":
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -27,6 +27,8 @@ FLOODS = {
     "forged": "data for the session, not authentic",
     "replayed": "data of the session, played back",
 }
+# How many datagrams one message of it stands for, if several.
+DATAGRAMS = {"train": 64}
 ALONE = os.cpu_count() > 1
 
 
@@ -86,7 +88,8 @@ def cost(flood, count):
 
 def carried(hosts, seconds):
     """Bytes per second through the tunnel, and the kernel's memory in the middle of it."""
-    server = subprocess.Popen(["ip", "netns", "exec", "b", *pinned(1), "iperf3", "--server", "--one-off"], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(["ip", "netns", "exec", "b", *pinned(1), "iperf3", "--server", "--one-off"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not hosts.on("b", "ss", "-tlnH", "sport = 5201"):
         time.sleep(0.01)
     client = subprocess.Popen(["ip", "netns", "exec", "a", *pinned(1), "iperf3", "--client", hosts.address, "--json", "--time", str(seconds)],
@@ -125,14 +128,15 @@ def measure(module, seconds, count, rate, rows):
             row["bytes"], row["during"] = carried(hosts, seconds)
         else:
             flood = Flood(hosts, kind, mac, key)
-            row["cost"] = cost(flood, count) - sending
+            datagrams = DATAGRAMS.get(kind, 1)
+            row["cost"] = cost(flood, count // datagrams) - sending
             row["before"] = used()
-            flood.say(f"flood {rate}")
+            flood.say(f"flood {rate // datagrams}")
             time.sleep(0.3)
             row["bytes"], row["during"] = carried(hosts, seconds)
             flood.say("")
             sent, nanoseconds = flood.answer()
-            row["rate"] = sent * 1e9 / nanoseconds
+            row["rate"] = sent * datagrams * 1e9 / nanoseconds
             flood.gone()
         time.sleep(2)
         row["after"] = used()
@@ -163,7 +167,7 @@ def table(rows, modules):
     print("  in megabytes per second without a flood, and in the worst one")
     line("  no flood", lambda module: by[module, "none"]["bytes"] / 1e6, "{:.1f}".format)
     line("  the worst", lambda module: min(by[module, kind]["bytes"] for kind in FLOODS) / 1e6, "{:.1f}".format)
-    print("Messages sent in a second meanwhile")
+    print("Datagrams sent in a second meanwhile")
     for kind in list(FLOODS)[1:]:
         line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["rate"], "{:,.0f}".format)
     print("The kernel's memory, in KiB more than before: during a flood, 2 s after it")

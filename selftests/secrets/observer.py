@@ -14,6 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import wgpeer  # noqa: E402
+from inet import checksum  # noqa: E402
 from tap import Checks  # noqa: E402
 from wgpeer import DATA, INITIATION, RESPONSE, Key, Peer  # noqa: E402
 
@@ -73,8 +74,7 @@ class Machine:
         """A datagram from HERE to THERE, without a checksum of its own."""
         udp = struct.pack("!HHHH", HERE[1], THERE[1], 8 + len(datagram), 0) + datagram
         head = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, socket.inet_aton(HERE[0]), socket.inet_aton(THERE[0])))
-        total = sum(struct.unpack("!10H", head))
-        head[10:12] = struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
+        head[10:12] = struct.pack("!H", checksum(bytes(head)))
         frame = bytes.fromhex("020000000001020000000002") + b"\x08\0" + bytes(head) + udp
         self.cable.sendall(struct.pack("!I", len(frame)) + frame)
 
