@@ -15,7 +15,7 @@ fuzz_build() {
 	if [ -f "$runtime" ]; then
 		export CUSTOM_LIBFUZZER_PATH=$runtime CUSTOM_LIBFUZZER_STD_CXX=dylib:+verbatim=libstdc++.so.6
 	fi
-	compile "the fuzz targets" build --workspace --bins
+	compile "the fuzz targets" build --bins
 	local status=$?
 	unset RUSTC_WORKSPACE_WRAPPER
 	return $status

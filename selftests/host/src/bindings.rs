@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stands in for the kernel's crypto library: the same names and signatures as bindgen makes of its C
-//! headers, so that `rust/crypto.rs` compiles against it unchanged.
+//! Stands in for the kernel's crypto library and RCU: the same names and signatures as bindgen makes of
+//! their C headers, so that `rust/crypto.rs` and `rust/rcu.rs` compile against it unchanged.
 //!
 //! ChaCha20 and BLAKE2s are written out after their RFCs, because the driver fills in the C structs'
 //! fields itself; the rest comes from crates. The tests compare all of it with published vectors and
@@ -43,6 +43,29 @@ pub(crate) struct poly1305_desc_ctx {
 #[allow(non_camel_case_types)]
 pub(crate) struct siphash_key_t {
     pub(crate) key: [u64; 2],
+}
+
+/// `gfp_t`.
+#[allow(non_camel_case_types)]
+pub(crate) type gfp_t = u32;
+
+/// `struct callback_head`.
+#[allow(non_camel_case_types)]
+pub(crate) type callback_head = kernel::sync::rcu::CallbackHead;
+
+/// `refcount_t`.
+#[allow(non_camel_case_types)]
+pub(crate) type refcount_t = kernel::sync::Refcount;
+
+pub(crate) use kernel::sync::rcu::call_rcu;
+
+pub(crate) unsafe fn refcount_inc_not_zero(count: *mut refcount_t) -> bool {
+    // SAFETY: As in C.
+    unsafe { &*count }.inc_not_zero()
+}
+
+pub(crate) unsafe fn synchronize_net() {
+    kernel::sync::rcu::synchronize();
 }
 
 unsafe fn slice<'a>(pointer: *const u8, length: usize) -> &'a [u8] {

@@ -3,22 +3,28 @@
 //! The driver's pure parts on the host.
 //!
 //! These are the very files of the kernel module, not copies: what is tested here is what runs there.
-//! Two modules stand in for the kernel: [`bindings`] for the C functions of its crypto library, below
-//! the module's own `rust/crypto.rs`, which is compiled as it is too; and [`rcu`] for `rust/rcu.rs`.
+//! What stands in for the kernel is below them: [`bindings`] for the C functions that the module's
+//! own `rust/crypto.rs` and `rust/rcu.rs` call, and a crate of the name of the `kernel` crate.
 
 // The driver uses what these modules offer; here, only the tests do.
 #![cfg_attr(not(test), allow(dead_code, unfulfilled_lint_expectations))]
+
+extern crate pinned_init as pin_init;
 
 #[path = "../../../src/allowedips.rs"]
 mod allowedips;
 #[path = "../../../rust/net/genetlink/attribute.rs"]
 mod attribute;
+#[allow(dead_code)]
 mod bindings;
 #[path = "../../../src/cookie.rs"]
 mod cookie;
 #[path = "../../../rust/crypto.rs"]
 mod crypto;
 pub mod fuzz;
+#[allow(dead_code)]
+#[path = "../../../rust/gfp.rs"]
+mod gfp;
 #[path = "../../../src/index_seal.rs"]
 mod index_seal;
 #[path = "../../../src/messages.rs"]
@@ -28,6 +34,8 @@ mod noise;
 mod numbers;
 #[path = "../../../src/ratelimiter.rs"]
 mod ratelimiter;
+#[allow(dead_code)]
+#[path = "../../../rust/rcu.rs"]
 mod rcu;
 #[path = "../../../src/replay.rs"]
 mod replay;

@@ -4,7 +4,9 @@
 
 use super::Choices;
 use crate::allowedips::{AllowedIps, Writer};
-use crate::rcu::{limit_allocations, read_lock, wait_for_grace_period, AllocError, RcuArc};
+use crate::rcu::{read_lock, AllocError, RcuArc};
+use kernel::alloc::limit_allocations;
+use kernel::sync::rcu::synchronize as wait_for_grace_period;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,7 +5,9 @@
 use super::Numbers;
 use crate::allowedips::{AllowedIps, Writer};
 use crate::fuzz::{Both, Peers, Rule};
-use crate::rcu::{limit_allocations, read_lock, wait_for_grace_period, AllocError};
+use crate::rcu::{read_lock, AllocError};
+use kernel::alloc::limit_allocations;
+use kernel::sync::rcu::synchronize as wait_for_grace_period;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -17,6 +17,10 @@ const SEEDS: [(&str, &str); 5] = [
 fn seeds() {
     for ((name, target), (seeds_name, seeds)) in TARGETS.into_iter().zip(SEEDS) {
         assert_eq!(name, seeds_name);
+        // It calls C, which Miri does not run.
+        if cfg!(miri) && name == "boringtun" {
+            continue;
+        }
         let seeds = seeds.lines().filter(|line| !line.starts_with('#'));
         let mut count = 0;
         for seed in seeds {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Wrappers.
+
+use core::cell::UnsafeCell;
+use core::marker::{PhantomData, PhantomPinned};
+use core::mem::MaybeUninit;
+
+/// Something of C's.
+#[repr(transparent)]
+pub struct Opaque<T>(UnsafeCell<MaybeUninit<T>>, PhantomPinned);
+
+impl<T> Opaque<T> {
+    pub const fn uninit() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()), PhantomPinned)
+    }
+
+    pub const fn get(&self) -> *mut T {
+        self.0.get().cast()
+    }
+}
+
+/// Keeps a type on its thread.
+pub type NotThreadSafe = PhantomData<*mut ()>;
+
+#[allow(non_upper_case_globals)]
+pub const NotThreadSafe: NotThreadSafe = PhantomData;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Networking.
+
+pub(crate) mod napi;
+pub(crate) mod skb;
+pub(crate) mod skb_list;
+
+/// Network devices, for which trouble is the end of the model.
+pub(crate) mod device {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Trouble {
+        ReceivedFrame,
+        ReceivedLength,
+        Sending,
+        SendingDropped,
+    }
+
+    pub(crate) struct NetDevice;
+
+    impl NetDevice {
+        pub(crate) fn mtu(&self) -> usize {
+            1420
+        }
+
+        pub(crate) fn count_received(&self, _: usize) {}
+
+        pub(crate) fn count_trouble(&self, trouble: Trouble, _: usize) {
+            panic!("{trouble:?}");
+        }
+    }
+}
+
+pub(crate) mod drop_reason {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum DropReason {
+        DupFrag,
+        FullRing,
+        InvalidProto,
+        IpInhdr,
+        IpRpfilter,
+        NoMem,
+        NoTxTarget,
+        PktTooSmall,
+        QueuePurge,
+        RecursionLimit,
+        SkbCsum,
+        SocketFilter,
+        TunnelTxinfo,
+    }
+}
+
+pub(crate) mod icmp {
+    use super::skb::{Protocol, SkBuff};
+
+    pub(crate) fn host_unreachable(_: &mut SkBuff, _: Protocol) {
+        panic!("unreachable");
+    }
+}

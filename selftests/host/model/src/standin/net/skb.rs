@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets: bytes in one piece.
+
+use super::{device::NetDevice, drop_reason::DropReason, skb_list::SkbList};
+use crate::gfp::Gfp;
+use kernel::prelude::*;
+use std::net::IpAddr;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Ipv4,
+    Ipv6,
+}
+
+impl Protocol {
+    pub(crate) fn source(self, _: &[u8]) -> Option<IpAddr> {
+        Some([192, 0, 2, 1].into())
+    }
+
+    pub(crate) fn destination(self, _: &[u8]) -> Option<IpAddr> {
+        Some([192, 0, 2, 2].into())
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Control {
+    pub(crate) number: u64,
+    pub(crate) length: u32,
+    pub(crate) offset: u32,
+    pub(crate) part: u32,
+    pub(crate) ds: u8,
+}
+
+pub(crate) struct SkBuff {
+    bytes: Vec<u8>,
+    control: Control,
+    /// How many packets the stack counts it as.
+    parts: usize,
+    /// The length of each of several datagrams, zero if it is one.
+    size: usize,
+}
+
+impl SkBuff {
+    pub(crate) fn of_bytes(bytes: Vec<u8>, parts: usize) -> Self {
+        Self {
+            bytes,
+            control: Control::default(),
+            parts,
+            size: 0,
+        }
+    }
+
+    /// The datagrams in it.
+    pub(crate) fn into_messages(self) -> Vec<Vec<u8>> {
+        match self.size {
+            0 => vec![self.bytes],
+            size => self.bytes.chunks(size).map(<[u8]>::to_vec).collect(),
+        }
+    }
+
+    pub(crate) fn alloc_with(
+        _headroom: usize,
+        scratch: usize,
+        len: usize,
+        _: Gfp,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Self> {
+        let mut bytes = vec![0; scratch + len];
+        fill(&mut bytes)?;
+        Ok(Self::of_bytes(bytes.split_off(scratch), 1))
+    }
+
+    pub(crate) fn alloc_received(
+        _: &NetDevice,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Self> {
+        Self::alloc_with(0, 64, len, Gfp::Atomic, fill)
+    }
+
+    pub(crate) fn alloc_empty(_: usize, _: Gfp) -> Result<Self> {
+        Ok(Self::of_bytes(Vec::new(), 1))
+    }
+
+    pub(crate) fn append(&mut self, piece: Piece, offset: usize) -> Result {
+        self.bytes.extend(&piece.0[offset..]);
+        Ok(())
+    }
+
+    pub(crate) fn set_datagrams(&mut self, size: usize, count: usize) -> Result {
+        assert_eq!(self.bytes.len().div_ceil(size), count);
+        self.size = size;
+        Ok(())
+    }
+
+    pub(crate) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn linear(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn trim(&mut self, len: usize) -> Result {
+        self.bytes.truncate(len);
+        Ok(())
+    }
+
+    pub(crate) fn copy_bits(&self, offset: usize, to: &mut [u8]) -> Result {
+        let from = self.bytes.get(offset..offset + to.len()).ok_or(EINVAL)?;
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    pub(crate) fn for_each_piece(
+        &self,
+        offset: usize,
+        len: usize,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result {
+        each(self.bytes.get(offset..offset + len).ok_or(EINVAL)?);
+        Ok(())
+    }
+
+    pub(crate) fn copy_finished(&self, to: &mut [u8]) -> bool {
+        to.copy_from_slice(&self.bytes);
+        true
+    }
+
+    pub(crate) fn ip_protocol(&self) -> Option<Protocol> {
+        Some(Protocol::Ipv4)
+    }
+
+    pub(crate) fn network_header(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn ds_field(&self) -> u8 {
+        0
+    }
+
+    pub(crate) fn ecn_for_outer(&self, _: u8) -> u8 {
+        0
+    }
+
+    pub(crate) fn is_gso(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn gso_size(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn segment(self) -> Result<SkbList> {
+        Err(EINVAL)
+    }
+
+    pub(crate) fn route_mtu(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn drop_route(&mut self) {}
+
+    pub(crate) fn orphan(&mut self) {}
+
+    pub(crate) fn unshare(self) -> Option<Self> {
+        Some(self)
+    }
+
+    pub(crate) fn share(&self) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn has_foreign_pages(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn take_owner(&mut self, _: &mut Self) {}
+
+    pub(crate) fn wants_timestamp(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn copy_flow_hash(&mut self, _: &Self) {}
+
+    pub(crate) fn control(&self) -> Control {
+        self.control
+    }
+
+    pub(crate) fn set_control(&mut self, control: Control) {
+        self.control = control;
+    }
+
+    pub(crate) fn set_received(&mut self, _: &NetDevice, _: Protocol) {}
+
+    pub(crate) fn apply_outer_ecn(&mut self, _: u8, _: u8) {}
+
+    pub(crate) fn drop_for(self, reason: DropReason) {
+        panic!("a packet is dropped: {reason:?}");
+    }
+
+    pub(crate) fn consume(self) {}
+}
+
+pub(crate) struct Piece(Vec<u8>);
+
+impl Piece {
+    pub(crate) const MAX: usize = 32768;
+
+    pub(crate) fn alloc(len: usize) -> Result<Self> {
+        Ok(Self(vec![0; len]))
+    }
+
+    pub(crate) fn shorten(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where messages leave the host.
+
+use super::net::skb_list::SkbList;
+use super::peer::{see, Peer};
+use kernel::prelude::*;
+
+pub(crate) fn send_to_peer(peer: &Peer, mut messages: SkbList) -> Result {
+    while let Some(skb) = messages.pop_front() {
+        see(&peer.wire, skb);
+    }
+    Ok(())
+}

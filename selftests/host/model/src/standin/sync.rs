@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Spinlocks.
+
+pub(crate) type SpinLockBh<T> = kernel::sync::Mutex<T>;
+
+macro_rules! new_spinlock_bh {
+    ($value:expr, $name:literal $(,)?) => {
+        $crate::sync::SpinLockBh::new($value)
+    };
+}
+pub(crate) use new_spinlock_bh;

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The models.
+
+mod queue;
+mod rcu;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Runs a model in every order that its steps can have, with up to so many changes of the thread where
+/// none is forced; `MODEL_PREEMPTIONS` says otherwise.
+fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    // The driver has `static`s, which the models must not share.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let mut builder = loom::model::Builder::new();
+    let wanted = std::env::var("MODEL_PREEMPTIONS").ok();
+    builder.preemption_bound = Some(wanted.map_or(preemptions, |n| n.parse().unwrap()));
+    builder.max_branches = 20_000;
+    let orders = Arc::new(AtomicUsize::new(0));
+    let counted = orders.clone();
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        kernel::model::begin_run();
+        crate::cpu::begin_run();
+        // loom wants to know of `static`s before there is a second thread.
+        drop(crate::rcu::RcuArc::new(()));
+        model();
+    });
+    let orders = orders.load(Ordering::Relaxed);
+    eprintln!("{orders} orders");
+    assert!(orders > 10, "{orders}");
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `src/batch.rs` with those who use it, `src/send.rs`, `src/receive.rs` and `src/lane.rs`: each packet
+//! comes out once, in order, by one at a time, and none stays in a queue.
+
+use super::explore;
+use crate::cpu::{SoftirqsDisabled, CPUS};
+use crate::crypto::Secret;
+use crate::device::{Device, Indices};
+use crate::engine::Engine;
+use crate::gfp::Gfp;
+use crate::keypair::Keypair;
+use crate::lane::Lane;
+use crate::net::{device::NetDevice, napi::NapiSet, skb::SkBuff};
+use crate::noise::SessionKeys;
+use crate::peer::{Peer, Seen};
+use crate::rcu::{wait_for_all, RcuArc, RcuSlot};
+use crate::{receive, send};
+use loom::thread;
+
+/// Two CPUs, each of which works on what is queued for it; and a peer with a session.
+struct World {
+    device: RcuArc<Device>,
+    peer: RcuArc<Peer>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let engine = Engine::new().unwrap();
+        let device = RcuArc::new(Device {
+            netdev: NetDevice,
+            indices: Indices,
+            lanes: NapiSet::new(CPUS, || Lane::new(engine.clone())),
+            peer: RcuSlot::empty(),
+            session: RcuSlot::empty(),
+            engine,
+        });
+        let device = device.ok().unwrap();
+        let peer = Peer::new(device.clone()).unwrap();
+        let keys = SessionKeys {
+            sending: Secret,
+            receiving: Secret,
+            remote_index: 7,
+            we_initiated: true,
+        };
+        let keypair = RcuArc::pin_init(Keypair::new(peer.clone(), keys, 7), Gfp::Kernel).unwrap();
+        peer.keypairs.install(keypair.clone());
+        device.session.swap(Some(keypair));
+        device.peer.swap(Some(peer.clone()));
+        let work = |cpu| {
+            let device = device.clone();
+            thread::spawn(move || device.engine.crypt().work(cpu))
+        };
+        Self {
+            workers: (0..CPUS as u32).map(work).collect(),
+            device,
+            peer,
+        }
+    }
+
+    /// Has each CPU hand in packets, by softirqs of its own.
+    fn run<P: 'static>(
+        &self,
+        packets: [Vec<P>; CPUS],
+        hand_in: impl Fn(&Device, u8, u8, P) + Clone + Send + 'static,
+    ) where
+        Vec<P>: Send,
+    {
+        let [first, second] = packets;
+        let on = |cpu: u8, packets: Vec<P>| {
+            let (device, hand_in) = (self.device.clone(), hand_in.clone());
+            move || {
+                kernel::cpu::move_to(cpu.into());
+                for (number, packet) in (0..).zip(packets) {
+                    let softirqs = SoftirqsDisabled::new();
+                    hand_in(&device, cpu, number, packet);
+                    drop(softirqs);
+                }
+            }
+        };
+        let other = (!second.is_empty()).then(|| thread::spawn(on(1, second)));
+        on(0, first)();
+        if let Some(other) = other {
+            other.join().unwrap();
+        }
+    }
+
+    /// Waits until nobody has anything to do, and takes all apart.
+    fn end(self) -> (Vec<Seen>, Vec<Seen>) {
+        self.device.engine.crypt().end();
+        for worker in self.workers {
+            worker.join().unwrap();
+        }
+        // SAFETY: loom has checked that nobody else looks.
+        let sent = self
+            .peer
+            .wire
+            .with_mut(|seen| core::mem::take(unsafe { &mut *seen }));
+        let received = self.device.lanes.received();
+        // Nothing is in a queue, nobody thinks to be its owner, and no CPU is thought to be busy.
+        assert!(self.peer.outgoing.begin_if_idle(), "the queue is not idle");
+        for lane in (0..CPUS).filter_map(|lane| self.device.lanes.get(lane)) {
+            assert!(lane.incoming.begin_if_idle(), "a lane is not idle");
+        }
+        assert_eq!(
+            self.peer.lane.enter(5, 1),
+            5,
+            "datagrams are counted in a lane"
+        );
+        assert_eq!(self.device.engine.claim_idle_cpu(), Some(1));
+        self.peer.keypairs.clear();
+        self.device.session.swap(None);
+        self.device.peer.swap(None);
+        drop((self.device, self.peer));
+        wait_for_all();
+        (sent, received)
+    }
+}
+
+/// All packets are there, once, and those of each CPU in the order in which it handed them in.
+fn assert_in_order(seen: Vec<(u8, u8)>, counts: [usize; CPUS]) {
+    for (cpu, count) in (0..).zip(counts) {
+        let of_cpu: Vec<_> = seen.iter().filter(|(of, _)| *of == cpu).collect();
+        let numbers: Vec<_> = of_cpu
+            .iter()
+            .map(|(_, number)| usize::from(*number))
+            .collect();
+        assert_eq!(
+            numbers,
+            (0..count).collect::<Vec<_>>(),
+            "those of CPU {cpu}"
+        );
+    }
+}
+
+/// A packet to be sent: its length, and how many the stack counts it as.
+type Packet = (usize, usize);
+
+/// One that is sent where it is.
+const SMALL: Packet = (20, 1);
+/// One that another CPU encrypts, if it has nothing else to do.
+const LARGE: Packet = (5000, 1);
+/// One after which the peer is busy, and packets are collected for a moment.
+const MANY: Packet = (20, 40);
+
+fn send_all(preemptions: usize, packets: [Vec<Packet>; CPUS]) {
+    let counts = [packets[0].len(), packets[1].len()];
+    explore(preemptions, move || {
+        let world = World::new();
+        world.run(packets.clone(), |device, cpu, number, (len, parts)| {
+            let mut bytes = vec![0; len];
+            bytes[..2].copy_from_slice(&[cpu, number]);
+            let guard = crate::rcu::read_lock();
+            let device = device.peer.get(&guard).unwrap().device.clone();
+            drop(guard);
+            send::transmit(device.borrow(), SkBuff::of_bytes(bytes, parts)).unwrap();
+        });
+        let (sent, _) = world.end();
+        let mut counters: Vec<_> = sent.iter().map(|(_, message)| message[8]).collect();
+        counters.sort_unstable();
+        let all = (0..sent.len() as u8).collect::<Vec<_>>();
+        assert_eq!(counters, all, "a counter is used twice, or not");
+        let packets = sent.iter().map(|(_, message)| (message[16], message[17]));
+        assert_in_order(packets.collect(), counts);
+    });
+}
+
+#[test]
+fn small_packets_of_two_cpus() {
+    send_all(1, [vec![SMALL], vec![SMALL]]);
+}
+
+#[test]
+fn large_packets_that_another_cpu_encrypts() {
+    send_all(2, [vec![LARGE, LARGE], vec![]]);
+}
+
+#[test]
+fn a_large_packet_and_a_small_one() {
+    send_all(2, [vec![LARGE, SMALL], vec![]]);
+}
+
+#[test]
+fn packets_that_are_collected() {
+    send_all(2, [vec![MANY, SMALL], vec![]]);
+}
+
+#[test]
+fn a_large_packet_here_and_a_small_one_there() {
+    send_all(1, [vec![LARGE], vec![SMALL]]);
+}
+
+#[test]
+fn collected_here_and_small_there() {
+    send_all(0, [vec![MANY], vec![SMALL]]);
+}
+
+/// Datagrams that come in; from how many different addresses of the peer is what makes batches.
+fn receive_all(preemptions: usize, from: [Vec<usize>; CPUS]) {
+    let counts = [from[0].len(), from[1].len()];
+    explore(preemptions, move || {
+        let world = World::new();
+        world.run(from.clone(), |device, cpu, number, from| {
+            let mut message = vec![0; 16 + 32 + 16];
+            message[0] = 4;
+            message[8..10].copy_from_slice(&[number, cpu]);
+            // An IPv4 packet of 22 bytes.
+            message[16] = 0x45;
+            message[16 + 3] = 22;
+            message[16 + 20..][..2].copy_from_slice(&[cpu, number]);
+            let guard = crate::rcu::read_lock();
+            let device = device.peer.get(&guard).unwrap().device.clone();
+            drop(guard);
+            receive::datagram(device.borrow(), SkBuff::of_bytes(message, from));
+        });
+        let (_, received) = world.end();
+        let packets = received.iter().map(|(_, packet)| (packet[20], packet[21]));
+        assert_in_order(packets.collect(), counts);
+    });
+}
+
+#[test]
+fn datagrams_that_come_in_on_two_cpus() {
+    receive_all(1, [vec![1], vec![1]]);
+}
+
+#[test]
+fn datagrams_that_another_cpu_decrypts() {
+    receive_all(1, [vec![1, 2], vec![3]]);
+}
