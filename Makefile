@@ -78,3 +78,9 @@ rustfmt: setup
 	@scripts/format
 rustfmt-check: setup
 	@scripts/format --check
+
+# Each fuzz target for T seconds; TARGET=handshake only that one.
+.PHONY: fuzz
+T = 60
+fuzz: setup
+	@selftests/host/run --fuzz $(T) $(TARGET)
