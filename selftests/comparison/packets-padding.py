@@ -38,6 +38,7 @@ def send(how, size):
 
 def row(words, how, sizes):
     session = scene.shake()  # a fresh one: nothing that its age does comes in between
+    scene.fence(session)  # and it is the one in use
     pairs, wrong = [], 0
     sizes = list(sizes)
     scene.heard()
