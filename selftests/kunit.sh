@@ -20,16 +20,14 @@ suites=$(sed -n 's/^#\[kunit_tests(\([a-z_]*\))\]$/\1/p' "$sources"/*.rs | sort)
 
 check "the module is loaded" modprobe wireguard
 check_equal "it brought these suites" "$(cd $results && echo wireguard_*)" "$(echo "$suites" | xargs)"
+# Without a process for each test: this kernel is slow.
 for suite in $suites; do
 	chapter "$suite"
+	found=$(<"$results/$suite/results")
 	file=$(grep -l "^#\[kunit_tests($suite)\]" "$sources"/*.rs)
 	while read -r test; do
-		line=$(grep -E "^ *(not )?ok [0-9]+ $test( |$)" "$results/$suite/results")
-		case $line in
-		*not\ ok* | '') sed 's/^/#     /' "$results/$suite/results"; fail "$test" ;;
-		*\#\ SKIP*) fail "$test (it was skipped)" ;;
-		*) pass "$test" ;;
-		esac
+		if [[ $found$'\n' =~ \ (not\ )?ok\ [0-9]+\ $test([^a-z0-9_][^$'\n']*)?$'\n' ]] && [ -z "${BASH_REMATCH[1]}" ] && [[ ${BASH_REMATCH[2]} != *SKIP* ]]; then pass "$test"
+		else note "$found"; fail "$test"; fi
 	done < <(sed -n '/^ *#\[test\]$/{n;s/^ *fn \([a-z0-9_]*\)(.*/\1/p}' "$file")
 done
 check "and unloaded" rmmod wireguard
