@@ -76,17 +76,18 @@ fuzz_result() {
 	local target=$1 log=$build/fuzz-$1.log status=0 runs covered crash
 	wait_for "${pids[$target]}" "$log" || status=$?
 	runs=$(awk '$1 == "stat::number_of_executed_units:" { print $2 }' "$log")
-	covered=$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1)
+	covered=$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1) || true
 	crash=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
 	if [ "$status" = 0 ] && [ "${runs:-0}" -gt 0 ] && [ -n "$covered" ]; then
 		ok "fuzz: $target, $runs inputs, ${covered#cov: } places in the code seen"
 		return
 	fi
-	grep -v '^#' "$log" | grep -B 2 -A 12 -m 1 -E 'panicked|ERROR: ' || tail -n 15 "$log"
+	if grep -qE 'panicked|ERROR: ' "$log"; then grep -A 8 -m 1 -E 'panicked|ERROR: ' "$log" | grep -vE '^( *#|note: run with|$)'; else tail -n 15 "$log"; fi
 	if [ -n "$crash" ]; then
-		echo "The input is $crash:"
-		od -An -v -tx1 -w32 "$crash" | tr -d ' '
-		echo "Again: selftests/host/run --input $target build/host/crashes/${crash##*/}"
+		crash=build/host/crashes/${crash##*/}
+		echo "The input is in $crash:"
+		od -An -v -tx1 "$build/crashes/${crash##*/}" | tr -d ' \n'
+		printf '\nAgain: selftests/host/run --input %s %s\n' "$target" "$crash"
 		echo "Once mended, that line of digits belongs into selftests/host/fuzz/seeds/$target."
 	fi
 	not_ok "fuzz: $target (all that it said: build/host/fuzz-$target.log)"

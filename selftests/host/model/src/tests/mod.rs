@@ -31,5 +31,5 @@ fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     });
     let orders = orders.load(Ordering::Relaxed);
     eprintln!("{orders} orders");
-    assert!(orders > 10, "{orders}");
+    assert!(orders > 1, "nothing happens at the same time");
 }
