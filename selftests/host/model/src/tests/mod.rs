@@ -5,6 +5,7 @@
 mod queue;
 mod rcu;
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,12 @@ fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     // The driver has `static`s, which the models must not share.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+
+    // To take a model apart in the middle of a step can take for ever.
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(std::io::stderr(), "\n{panic}");
+        std::process::exit(101);
+    }));
 
     let mut builder = loom::model::Builder::new();
     let wanted = std::env::var("MODEL_PREEMPTIONS").ok();
