@@ -697,6 +697,16 @@ def offload():
     after = counters()
     checks.equal((after["peer_rx"] - before["peer_rx"], after["rx_errors"] - before["rx_errors"]), (0, 0), "batches of noise, of messages out of step and of crumbs change nothing")
     checks.ok(not drain(stranger), "and are met with silence")
+    # Handshake messages among others: one that is none, data for nobody, noise, and an initiation twice.
+    time.sleep(0.05)
+    initiation = main.initiation()
+    junk = [b"\1\0\0\0" + os.urandom(144), b"\4\0\0\0" + os.urandom(144), os.urandom(148)]
+    main4.sendmsg([b"".join((junk[1], junk[0], initiation, junk[2], initiation))], [(17, 103, struct.pack("=H", 148))])
+    response = receive(main4, 5.0, kind(RESPONSE))
+    fresh = response and main.consume_response(response)
+    checks.ok(fresh and echo(fresh, main4, 319), "an initiation in the middle of a batch is answered, and the session that it begins works")
+    checks.ok(receive(main4, 0.5, kind(RESPONSE)) is None, "its repetition in the same batch is not")
+    session = fresh or session
     checks.ok(echo(session, main4, 320) and friend() and heartbeat(), "everything still works")
     checks.quiet_kernel()
 

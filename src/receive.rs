@@ -60,19 +60,21 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, mut skb: SkBuff) {
     while offset < len {
         let this = part.min(len - offset);
         if let Some(start) = start_of(&skb, offset, this) {
-            // A descriptor for what nobody knows would be the dearest part of it.
-            if start.0 == Kind::Data && device.session(start.1, &guard).is_none() {
-                offset += this;
-                continue;
-            }
-            if let Some(mut skb) = skb.share() {
+            let alone = match start {
+                // A descriptor for what nobody knows would be the dearest part of it.
+                (Kind::Data, index) if device.session(index, &guard).is_none() => None,
+                (Kind::Data, _) => skb.share().map(|skb| (skb, offset)),
+                // Handshake messages may wait for long, and shall not keep all of this meanwhile.
+                _ => skb.extract(offset, this).ok().map(|skb| (skb, 0)),
+            };
+            if let Some((mut skb, offset)) = alone {
                 skb.set_control(range(offset, this, this));
                 dispatch(device, skb, start, &guard);
             }
         }
         offset += this;
     }
-    // Its messages have descriptors of their own.
+    // Its messages have buffers or descriptors of their own.
     skb.consume();
 }
 

@@ -591,6 +591,32 @@ impl SkBuff {
         })
     }
 
+    /// Copies a part of a received datagram into a buffer of its own, with the datagram's IP and
+    /// UDP headers in front, so that nothing holds on to what else is in this buffer.
+    ///
+    /// Context: any. Errors: `ENOMEM`, `EINVAL` if that part or the headers are not there.
+    pub(crate) fn extract(&self, offset: usize, len: usize) -> Result<Self> {
+        const UDP_HEADER: u16 = 8;
+
+        let from = self.headers();
+        let ip_len = from.transport_header.checked_sub(from.network_header);
+        let headers_len = ip_len.and_then(|len| len.checked_add(UDP_HEADER));
+        let headers_len = usize::from(headers_len.ok_or(EINVAL)?);
+        let headers = self.network_header().get(..headers_len).ok_or(EINVAL)?;
+        let mut copy = Self::alloc_with(headers_len, headers_len, len, Gfp::Atomic, |buffer| {
+            let (front, data) = buffer.split_at_mut_checked(headers_len).ok_or(EINVAL)?;
+            front.copy_from_slice(headers);
+            self.copy_bits(offset, data)
+        })?;
+        let start = copy.headroom().checked_sub(headers_len).ok_or(EINVAL)?;
+        let to = copy.headers_mut();
+        to.network_header = u16::try_from(start).map_err(|_| EINVAL)?;
+        to.transport_header = to.network_header.saturating_add(ip_len.unwrap_or(0));
+        to.protocol = from.protocol;
+        to.skb_iif = from.skb_iif;
+        Ok(copy)
+    }
+
     /// Returns whether user space may be able to change the packet's contents at any time, because
     /// it was sent from its pages.
     pub(crate) fn has_foreign_pages(&self) -> bool {
