@@ -55,7 +55,7 @@ pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
         let workers = cpu::online_count().clamp(1, 4) as u32;
         let queue = &device.engine.handshake;
         // Whoever is queued already will find the message.
-        let _ = match turn % workers {
+        let _ = match turn.checked_rem(workers).unwrap_or(0) {
             0 => queue.enqueue::<_, 0>(device.clone()),
             1 => queue.enqueue::<_, 1>(device.clone()),
             2 => queue.enqueue::<_, 2>(device.clone()),
