@@ -176,6 +176,11 @@ impl SkBuff {
         None
     }
 
+    pub(crate) fn extract(&self, offset: usize, len: usize) -> Result<Self> {
+        let bytes = self.bytes.get(offset..offset + len).ok_or(EINVAL)?;
+        Ok(Self::of_bytes(bytes.to_vec(), 1))
+    }
+
     pub(crate) fn has_foreign_pages(&self) -> bool {
         false
     }
