@@ -28,7 +28,8 @@ demo: module ## the picture that WireGuard is explained with, live in a virtual 
 	@scripts/vm --timeout 600 -- selftests/demo.sh
 
 .PHONY: test
-test: module ## all tests
+test: ## all tests
+	@scripts/setup --environment
 	@selftests/run
 
 .PHONY: test-debug

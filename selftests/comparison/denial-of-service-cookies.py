@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # what: the device as the one that gets cookies: when it uses them
 # vm: --icount
-# cost: quick
+# cost: slow
 # limit: 2000
 """A responder that claims to be under load: what the device does with the cookies that it sends."""
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: which peer a packet goes to and may come from: longest prefix, prefixes that move while traffic runs; tunnels in tunnels, a peer behind itself
-# cost: quick
+# cost: slow
 """Cryptokey routing on the wire, with five peers that are all ours; then a tunnel through the tunnel, and a peer whose endpoint is
 behind itself."""
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: the kernel's YAML description of the family, read by the kernel's own client (pyynl): get, set, policies, errors
-# cost: quick
+# cost: slow
 """Documentation/netlink/specs/wireguard.yaml and tools/net/ynl/pyynl of the source of the kernel under test, as they are."""
 
 import glob

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # what: packets, bytes, errors and drops of the device, bytes and handshakes of the peer, to the byte, for everything that moves them
-# cost: quick
+# cost: slow
 """What each thing that can happen moves in the statistics of the device and of the peer, to the byte. Ours is the other end, so
 that nothing happens but what is meant to."""
 
