@@ -82,12 +82,23 @@ def meminfo():
 samples, ignored, sizes = [], reclaimable(), {}
 
 
-def measure():
-    slabs, info = caches(), meminfo()
-    # The stacks of the kernel's own worker threads, which come and go, are vmalloc, too.
+def unaccounted(info):
+    """Bytes of pages that are neither free nor of any kind that is counted."""
     known = hoarded() + sum(info[n] for n in ("MemFree", "Slab", "PageTables", "Buffers", "Cached", "AnonPages", "VmallocUsed", "Percpu"))
+    return info["MemTotal"] - known
+
+
+def measure():
+    slabs, pages = caches(), []
+    for _ in range(5):
+        # Each processor counts some pages for itself before the sums know of them; others are on their way for a moment.
+        write("/proc/sys/vm/stat_refresh", "1")
+        info = meminfo()
+        pages.append(unaccounted(info))
+        time.sleep(0.02)
+    # The stacks of the kernel's own worker threads, which come and go, are vmalloc, too.
     samples.append(({"slab": sum(number * sizes[name] for name, number in slabs.items()), "vmalloc": info["VmallocUsed"] - info["KernelStack"], "percpu": info["Percpu"],
-                     "pages": info["MemTotal"] - known}, slabs))
+                     "pages": min(pages)}, slabs))
 
 
 def slope(values):
@@ -107,7 +118,7 @@ def slopes():
     for name in samples[0][0]:
         values = [s[0][name] for s in samples]
         by = sum(by for by, _, _ in grown) if name == "slab" else slope(values) / every
-        print("%s %.0f %d..%d" % (name, by, values[0], values[-1]))
+        print("%s %.0f %d..%d" % (name, by, values[0], values[-1]), *("%+d" % (value - values[0]) for value in values[1:]))
     print("growing: " + (", ".join("%s %.2f objects, %.0f bytes" % (cache, objects, by) for by, objects, cache in sorted(grown, reverse=True)[:8]) or "no cache"))
     print(".", flush=True)
 
