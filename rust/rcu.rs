@@ -101,16 +101,23 @@ impl<T> RcuArc<T> {
     ///
     /// Context: process context, may sleep.
     pub(crate) fn new(value: T) -> Result<Self, AllocError> {
+        Self::try_new(move || Ok(value)).map_err(|_| AllocError)
+    }
+
+    /// Allocates memory, and has a value made then: for what cannot just be dropped if there is no
+    /// memory for it.
+    ///
+    /// Context: process context, may sleep. Errors: `ENOMEM`, and those of `make`.
+    pub(crate) fn try_new(make: impl FnOnce() -> Result<T>) -> Result<Self> {
         // SAFETY: Writing the value initialises the slot, and no pinning guarantee is needed of a
         // value that could be moved until now.
         let init = unsafe {
             pin_init::pin_init_from_closure::<T, Error>(move |slot: *mut T| {
-                slot.write(value);
+                slot.write(make()?);
                 Ok(())
             })
         };
-        // The initialiser cannot fail, only the allocation.
-        Self::pin_init(init, Gfp::Kernel).map_err(|_| AllocError)
+        Self::pin_init(init, Gfp::Kernel)
     }
 
     /// Returns whether both point to the same value.

@@ -220,11 +220,7 @@ impl Device {
     /// that the device was created in is gone, those of opening.
     fn open_sockets(this: &RcuArc<Self>, configured: &mut Configured, port: u16) -> Result {
         let net = this.creating.find().ok_or(ENONET)?;
-        let sockets = RcuArc::new(Sockets::open(this, &net, port)?);
-        let sockets = match sockets {
-            Ok(sockets) => sockets,
-            Err(e) => return Err(e.into()),
-        };
+        let sockets = RcuArc::try_new(|| Sockets::open(this, &net, port))?;
         configured.listen_port = sockets.port();
         if let Some(former) = this.sockets.swap(Some(sockets)) {
             former.close();
