@@ -22,6 +22,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(here, "lib"), os.path.join(here, "churn")]
 import kmemleak  # noqa: E402
 from links import Host  # noqa: E402
+from module import loaded, unload, until  # noqa: E402
 from netlink import run  # noqa: E402
 from tap import Checks  # noqa: E402
 from tunnel import NAME, Tunnel  # noqa: E402
@@ -57,24 +58,6 @@ class World:
             private, tunnel.ports, tunnel.psk = pickle.load(file)
         tunnel.keys = [type(tunnel.keys[0])(each) for each in private]
         return tunnel
-
-
-def loaded():
-    return os.path.isdir("/sys/module/wireguard")
-
-
-def until(seconds, holds):
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
-
-
-def unload():
-    """Somebody reading a dump keeps the module from going, for a moment."""
-    return until(120, lambda: subprocess.call(["rmmod", "wireguard"], stderr=subprocess.DEVNULL) == 0 or not loaded())
 
 
 def make_hosts():

@@ -21,6 +21,7 @@ sys.path[:0] = [os.path.join(here, "lib"), os.path.join(here, "churn"), os.path.
 import injection  # noqa: E402
 import kmemleak  # noqa: E402
 from links import Host  # noqa: E402
+from module import loaded, unload, until  # noqa: E402
 from netlink import attribute, in_netns, nest, run  # noqa: E402
 from tap import Checks  # noqa: E402
 from tunnel import REPLACE_IPS, REPLACE_PEERS, Tunnel, allowed, peer, peers  # noqa: E402
@@ -30,6 +31,8 @@ DEVICE = "wgf"
 LIMIT = 2000  # no request makes so many allocations
 # What the kernel itself makes of failing memory when a socket is opened: no inode (sock_alloc), no sock (inet_create).
 NO_SOCKET = (errno.ENOMEM, errno.ENFILE, errno.ENOBUFS)
+# And when a link is registered: no name for its kobject (device_add), no addresses or announcements (ENOBUFS).
+NO_LINK = (errno.EINVAL, errno.ENOBUFS)
 KEYS = [bytes([number]) * 32 for number in range(1, 6)]
 
 
@@ -48,10 +51,6 @@ def load():
     libc = ctypes.CDLL(None, use_errno=True)
     with open(path, "rb") as file:
         return 0 if libc.syscall(313, file.fileno(), b"", 0) == 0 else ctypes.get_errno()  # finit_module
-
-
-def loaded():
-    return os.path.isdir("/sys/module/wireguard")
 
 
 class Single:
@@ -87,12 +86,12 @@ def singles(t, host):
     t.chapter("Each allocation in turn")
     single = Single(t)
 
-    def unload():
+    def remove():
         if loaded():
             run("rmmod", "wireguard")
 
     injection.confine(*injection.MODULES)
-    single.try_all("loading the module", load, unload, least=5)
+    single.try_all("loading the module", load, remove, least=5)
     t.ok(loaded(), "then it loads")
     start, end = injection.text()
     t.note("the module's text: 0x%x-0x%x" % (start, end))
@@ -102,9 +101,7 @@ def singles(t, host):
     def forget_peers():
         wireguard(u32(D_FLAGS, REPLACE_PEERS))
 
-    # The stack's own words for missing memory while it registers a link: EINVAL for one without a kobject's name (device_add),
-    # ENOBUFS for addresses and announcements.
-    single.try_all("adding a link", lambda: links.add(DEVICE), lambda: links.delete(DEVICE), (errno.ENOMEM, errno.EINVAL, errno.ENOBUFS), least=5)
+    single.try_all("adding a link", lambda: links.add(DEVICE), lambda: links.delete(DEVICE), (errno.ENOMEM, *NO_LINK), least=5)
     # With the link there from the last try.
     single.try_all("a private key, a port and a mark", lambda: wireguard(attribute(D_PRIVATE, KEYS[0]), u16(D_PORT, 51900), u32(D_FWMARK, 1)), least=0)
     single.try_all("adding peers with allowed IPs", lambda: wireguard(many_peers()), forget_peers, least=10)
@@ -125,15 +122,6 @@ def singles(t, host):
 def ping(count=1, patience=2):
     return subprocess.call(["ip", "netns", "exec", "f0", "ping", "-q", "-c", str(count), "-W", str(patience), "10.8.0.2"],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
-
-
-def until(seconds, holds):
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def make_hosts():
@@ -171,7 +159,7 @@ def share(t, percent, seconds, hosts, tunnel):
         round_ += 1
         # A link's whole life. What did not come to be is not there: that is what ENODEV and EEXIST say.
         error = host.links.add(DEVICE)
-        count("add", error)
+        count("add", error, NO_LINK)
         missing = (errno.ENODEV,) if error else ()
         count("set", host.wireguard("set", name(DEVICE), attribute(D_PRIVATE, os.urandom(32)), many_peers())[0], missing)
         count("up", host.links.up(DEVICE), missing + NO_SOCKET)
@@ -242,7 +230,7 @@ def main():
 
     t.chapter("Afterwards")
     run("ip", "-all", "netns", "delete")
-    t.ok(until(60, lambda: subprocess.call(["rmmod", "wireguard"], stderr=subprocess.DEVNULL) == 0 or not loaded()), "the module is unloaded")
+    t.ok(unload(60), "the module is unloaded")
     # If its own memory had failed so often that it had given up, this would be an error.
     found = kmemleak.scan()
     t.ok(not found, "kmemleak finds nothing", found)
