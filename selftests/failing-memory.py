@@ -12,6 +12,8 @@ Needs the kernel of scripts/debug-kernel.
 import ctypes
 import errno
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -31,7 +33,7 @@ DEVICE = "wgf"
 LIMIT = 2000  # no request makes so many allocations
 # What the kernel itself makes of failing memory when a socket is opened: no inode (sock_alloc), no sock (inet_create).
 NO_SOCKET = (errno.ENOMEM, errno.ENFILE, errno.ENOBUFS)
-# And when a link is registered: no name for its kobject (device_add), no addresses or announcements (ENOBUFS).
+# And when a link is registered: no name for its kobject (device_add), no sysctls (neigh_sysctl_register, addrconf_sysctl_register).
 NO_LINK = (errno.EINVAL, errno.ENOBUFS)
 KEYS = [bytes([number]) * 32 for number in range(1, 6)]
 
@@ -135,6 +137,56 @@ def make_hosts():
         run("ip", "-n", host, "link", "set", "eth0", "up")
 
 
+def datagrams(raw, size, expected):
+    """[(counter, how many messages)] of the data messages that leave f0, until so many of `size` bytes have come (20 s)."""
+    seen, left, end = [], expected, time.monotonic() + 20
+    while left > 0 and time.monotonic() < end:
+        try:
+            packet = raw.recv(65536)
+        except TimeoutError:
+            continue
+        if packet[9] == 17 and packet[12:16] == socket.inet_aton("10.9.0.1") and packet[28:32] == b"\4\0\0\0":
+            count = -(-(len(packet) - 28) // size)
+            seen.append((struct.unpack("<Q", packet[36:44])[0], count))
+            if len(packet) - 28 >= size:
+                left -= count
+    return seen
+
+
+def no_pages(t):
+    """Memory for many messages at once is not to be had."""
+    t.chapter("No adjacent pages")
+    segments, length = 40, 1000
+    size = 32 + 1040  # with the inner headers, padded
+    with in_netns("f0"):
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with in_netns("f1"):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        raw.bind(("eth0", 0x0800))
+    raw.settimeout(1)
+
+    def send():
+        sender.sendmsg([bytes(segments * length)], [(17, 103, struct.pack("=H", length))], 0, ("10.8.0.2", 9))  # UDP_SEGMENT
+        return datagrams(raw, size, segments)
+
+    def gaps(seen):
+        return [(counter, after) for (counter, count), (after, _) in zip(seen, seen[1:]) if counter + count != after]
+
+    together = send()
+    t.equal([count for _, count in together if count > 1], [segments], "with memory %d messages leave together" % segments)
+    # Slabs do with fewer, even with all that is put around their objects here.
+    injection.begin(100, order=3)
+    single = send()
+    failed = injection.end()
+    t.ok(failed["fail_page_alloc"] > 0 and failed["failslab"] == 0, "then the pages for that fail (%s)" % failed)
+    t.ok(len(single) >= segments and all(count == 1 for _, count in single), "the messages leave one by one", single)
+    again = send()
+    t.equal([count for _, count in again if count > 1], [segments], "with memory again they leave together")
+    t.equal(gaps(together + single + again), [], "and no counter was left out")
+    sender.close()
+    raw.close()
+
+
 def share(t, percent, seconds, hosts, tunnel):
     """So many of a hundred fail while everything goes on."""
     t.chapter("%d of a hundred" % percent)
@@ -194,6 +246,7 @@ def shares(t, seconds, hosts):
     injection.confine(*injection.text())
     t.equal(set(tunnel.build()), {0}, "a tunnel is set up")
     t.ok(until(60, ping), "and works")
+    no_pages(t)
     commands = ((1, "while :; do timeout 60 iperf3 -s >/dev/null 2>&1; done"),
                 (0, "while :; do timeout 10 iperf3 -c 10.8.0.2 -t 3 --connect-timeout 2000; sleep 0.3; done"),
                 (0, "while :; do timeout 10 iperf3 -c 10.8.0.2 -p 5202 -u -b 10M -l 300 -R -t 3 --connect-timeout 2000; sleep 0.3; done"),

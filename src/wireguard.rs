@@ -57,7 +57,9 @@ mod timers;
 mod batch;
 mod handshake;
 mod lane;
+mod pace;
 mod receive;
+mod seal;
 mod send;
 mod socket;
 

@@ -52,14 +52,17 @@ def confine(start, end):
     write("fail_page_alloc", "ignore-gfp-highmem", "N")
 
 
-def begin(percent, samples=0):
-    """From now on so many of a hundred allocations fail; some are shown with their stacks in the kernel's log."""
+def begin(percent, samples=0, order=None):
+    """From now on so many of a hundred allocations fail; some are shown with their stacks in the kernel's log. `order`: only
+    those of two to its power adjacent pages, or more."""
+    write("fail_page_alloc", "min-order", order or 0)
     for injector in INJECTORS:
         write(injector, "verbose_ratelimit_interval_ms", 5_000)
         write(injector, "verbose_ratelimit_burst", max(1, samples))
         write(injector, "verbose", 2 if samples else 0)
         write(injector, "times", MANY)
-        write(injector, "probability", percent)
+        if injector == "fail_page_alloc" or order is None:
+            write(injector, "probability", percent)
 
 
 def end():

@@ -27,6 +27,8 @@ mod keypair;
 mod lane;
 #[path = "../../../../src/messages.rs"]
 mod messages;
+#[path = "../../../../src/pace.rs"]
+mod pace;
 #[path = "../../../../src/ratelimiter.rs"]
 mod ratelimiter;
 #[path = "../../../../rust/rcu.rs"]
@@ -35,6 +37,8 @@ mod rcu;
 mod receive;
 #[path = "../../../../src/replay.rs"]
 mod replay;
+#[path = "../../../../src/seal.rs"]
+mod seal;
 #[path = "../../../../src/send.rs"]
 mod send;
 

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Encryption: from packets to datagrams of data messages (whitepaper section 5.4.6).
+
+#![forbid(unsafe_code)]
+
+use kernel::prelude::*;
+
+use crate::{
+    batch::Direction,
+    crypto::DataKey,
+    gfp::Gfp,
+    keypair::Keypair,
+    messages::{padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN},
+    net::{
+        device::Trouble,
+        drop_reason::DropReason,
+        skb::{Control, Piece, SkBuff},
+        skb_list::SkbList,
+    },
+    rcu::RcuArc,
+    send::{self, OUTER_HEADROOM},
+};
+
+/// How many messages one buffer of datagrams may hold: as many as UDP accepts from user space.
+const RUN_MESSAGES: usize = 64;
+
+/// How many bytes one buffer of datagrams may hold, so that it fits into an IP packet.
+const RUN_BYTES: usize = 65_000;
+
+/// Encryption.
+pub(crate) struct Seal;
+
+impl Direction for Seal {
+    /// Packets as they were routed to the device; an empty one stands for a keepalive.
+    type Input = SkbList;
+    /// Datagrams of data messages, ready to be sent.
+    type Output = SkbList;
+
+    fn count(packets: &SkbList) -> usize {
+        packets.len()
+    }
+
+    fn refuse(packets: SkbList) {
+        packets.drop_for(DropReason::FullRing);
+    }
+
+    fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
+        let mut sealer = Sealer::new(keypair);
+        while let Some(skb) = packets.pop_front() {
+            let mtu = skb.control().length as usize;
+            if skb.is_gso() {
+                match skb.segment() {
+                    Ok(mut segments) => {
+                        while let Some(segment) = segments.pop_front() {
+                            sealer.add(segment, mtu);
+                        }
+                    }
+                    Err(_) => sealer.dropped += 1,
+                }
+            } else {
+                sealer.add(skb, mtu);
+            }
+        }
+        sealer.finish()
+    }
+
+    fn finished(keypair: &RcuArc<Keypair>) {
+        send::send_at_home(&keypair.peer, false);
+    }
+}
+
+/// Encrypts packets one after the other. Messages of the same length go into one datagram buffer,
+/// which passes through the IP layer once and is cut up at the very end (UDP GSO).
+struct Sealer<'a> {
+    keypair: &'a Keypair,
+    datagrams: SkbList,
+    dropped: usize,
+    /// Packets whose messages will be of `size` bytes, the last one's possibly less.
+    run: SkbList,
+    size: usize,
+    bytes: usize,
+    ds: u8,
+    complete: bool,
+}
+
+impl<'a> Sealer<'a> {
+    fn new(keypair: &'a Keypair) -> Self {
+        Self {
+            keypair,
+            datagrams: SkbList::new(),
+            dropped: 0,
+            run: SkbList::new(),
+            size: 0,
+            bytes: 0,
+            ds: 0,
+            complete: false,
+        }
+    }
+
+    /// Adds a packet.
+    fn add(&mut self, mut packet: SkBuff, mtu: usize) {
+        let len = packet.len();
+        let padded = len.saturating_add(padding(len, mtu));
+        let size = padded.saturating_add(DATA_MIN_LEN);
+        let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
+        packet.set_control(Control {
+            length: padded as u32,
+            ds,
+            ..Control::default()
+        });
+        // Its sender is to be told when it leaves, and no other.
+        let alone = packet.wants_timestamp();
+        let fits = !self.run.is_empty()
+            && !alone
+            && !self.complete
+            && ds == self.ds
+            && size <= self.size
+            && self.run.len() < RUN_MESSAGES
+            && self.bytes.saturating_add(size) <= RUN_BYTES;
+        if !fits {
+            self.end_run();
+            self.size = size;
+            self.ds = ds;
+        }
+        self.complete = alone || size < self.size;
+        self.bytes = self.bytes.saturating_add(size);
+        self.run.push_back(packet);
+    }
+
+    /// Encrypts the packets of the run.
+    fn end_run(&mut self) {
+        self.complete = false;
+        self.bytes = 0;
+        let count = self.run.len();
+        if count == 0 {
+            return;
+        }
+        // Before counters are reserved: whether there is memory shows in no counter on the wire. If it
+        // is short, there may be some for one packet at a time.
+        let space = (count > 1).then(|| RunSpace::new(count, self.size).ok());
+        let Some(mut counter) = self.keypair.reserve_counters(count) else {
+            self.drop_run();
+            return;
+        };
+        if let Some(space) = space.flatten() {
+            if let Ok(datagrams) = space.seal(self.keypair, counter, &mut self.run) {
+                self.datagrams.push_back(datagrams);
+                self.run = SkbList::new();
+                return;
+            }
+            // One of the packets is not what it seems, which the others shall not suffer from. Their
+            // counters must not be used again.
+            match self.keypair.reserve_counters(count) {
+                Some(again) => counter = again,
+                None => {
+                    self.drop_run();
+                    return;
+                }
+            }
+        }
+        while let Some(packet) = self.run.pop_front() {
+            match seal_single(self.keypair, counter, packet) {
+                Ok(datagram) => self.datagrams.push_back(datagram),
+                Err(_) => self.dropped += 1,
+            }
+            counter = counter.wrapping_add(1);
+        }
+    }
+
+    /// Drops the packets of the run: the session has no counters left.
+    fn drop_run(&mut self) {
+        self.dropped += self.run.len();
+        core::mem::replace(&mut self.run, SkbList::new()).drop_for(DropReason::QueuePurge);
+    }
+
+    /// Returns the datagrams.
+    fn finish(mut self) -> SkbList {
+        self.end_run();
+        if self.dropped != 0 {
+            let netdev = &self.keypair.peer.device.netdev;
+            netdev.count_trouble(Trouble::SendingDropped, self.dropped);
+        }
+        self.datagrams
+    }
+}
+
+/// The scratch that encryption wants in front of a packet is where the header goes, and this many
+/// bytes in front of that.
+const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
+
+/// Makes a data message of a packet (whitepaper section 5.4.6) in a buffer that begins with
+/// [`BEFORE_HEADER`] bytes of scratch. Errors: `EINVAL` if the packet is not what it seems to be.
+fn seal_into(buffer: &mut [u8], keypair: &Keypair, counter: u64, packet: &SkBuff) -> Result {
+    let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
+    if !packet.copy_finished(text.get_mut(..packet.len()).ok_or(EINVAL)?) {
+        return Err(EINVAL);
+    }
+    if !keypair.sending.seal_in_place(counter, buffer) {
+        return Err(EINVAL);
+    }
+    let header = DataHeader {
+        receiver: keypair.remote_index,
+        counter,
+    };
+    buffer
+        .get_mut(BEFORE_HEADER..DataKey::SCRATCH)
+        .ok_or(EINVAL)?
+        .copy_from_slice(&header.to_bytes());
+    Ok(())
+}
+
+/// Makes a datagram of one packet, which is dropped if that fails.
+fn seal_single(keypair: &Keypair, counter: u64, mut packet: SkBuff) -> Result<SkBuff> {
+    let Control { length, ds, .. } = packet.control();
+    let len = DATA_MIN_LEN.saturating_add(length as usize);
+    let fill = |buffer: &mut [u8]| seal_into(buffer, keypair, counter, &packet);
+    let made = SkBuff::alloc_with(OUTER_HEADROOM, BEFORE_HEADER, len, Gfp::Atomic, fill);
+    let mut datagram = match made {
+        Ok(datagram) => datagram,
+        Err(e) => {
+            packet.drop_for(DropReason::NoMem);
+            return Err(e);
+        }
+    };
+    finish_datagram(&mut datagram, &mut packet, ds);
+    packet.consume();
+    Ok(datagram)
+}
+
+/// How many pieces of memory a run takes at most: each holds half of [`RUN_BYTES`], or a message
+/// less.
+const RUN_PIECES: usize = 3;
+
+/// Memory for the messages of a run: a buffer, and pieces for it with room for `each` messages of
+/// `size` bytes. The scratch in front of a message is the end of the message before it.
+struct RunSpace {
+    datagrams: SkBuff,
+    pieces: [Option<Piece>; RUN_PIECES],
+    each: usize,
+    size: usize,
+}
+
+impl RunSpace {
+    /// Allocates room for `count` messages. Errors: `ENOMEM`; `EINVAL` if they are too many.
+    fn new(count: usize, size: usize) -> Result<Self> {
+        let each = (Piece::MAX - BEFORE_HEADER)
+            .checked_div(size)
+            .filter(|each| *each != 0)
+            .ok_or(EINVAL)?;
+        let mut pieces = [const { None }; RUN_PIECES];
+        let mut left = count;
+        for piece in &mut pieces {
+            let messages = left.min(each);
+            if messages != 0 {
+                *piece = Some(Piece::alloc(BEFORE_HEADER.saturating_add(size * messages))?);
+            }
+            left -= messages;
+        }
+        if left != 0 {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?,
+            pieces,
+            each,
+            size,
+        })
+    }
+
+    /// Makes one buffer of datagrams of all packets. Takes packets out only if all goes well.
+    /// Errors: `EINVAL` if one of them is not what it seems to be.
+    fn seal(mut self, keypair: &Keypair, first: u64, run: &mut SkbList) -> Result<SkBuff> {
+        let count = run.len();
+        let mut counter = first;
+        let mut place = (0, 0);
+        let mut result = Ok(());
+        run.for_each(|packet| {
+            if result.is_ok() {
+                result = self.seal_at(place, keypair, counter, packet);
+                counter = counter.wrapping_add(1);
+                place.1 += 1;
+                if place.1 == self.each {
+                    place = (place.0 + 1, 0);
+                }
+            }
+        });
+        result?;
+        let Self {
+            mut datagrams,
+            pieces,
+            size,
+            ..
+        } = self;
+        for piece in pieces.into_iter().flatten() {
+            datagrams.append(piece, BEFORE_HEADER)?;
+        }
+        datagrams.set_datagrams(size, count)?;
+        let mut is_first = true;
+        run.for_each(|packet| {
+            if is_first {
+                let ds = packet.control().ds;
+                finish_datagram(&mut datagrams, packet, ds);
+                is_first = false;
+            }
+        });
+        while let Some(packet) = run.pop_front() {
+            packet.consume();
+        }
+        Ok(datagrams)
+    }
+
+    /// Encrypts a packet to its place: which piece, and which message in it.
+    fn seal_at(
+        &mut self,
+        (piece, nth): (usize, usize),
+        keypair: &Keypair,
+        counter: u64,
+        packet: &SkBuff,
+    ) -> Result {
+        let piece = self.pieces.get_mut(piece).and_then(Option::as_mut);
+        let piece = piece.ok_or(EINVAL)?;
+        let len = DATA_MIN_LEN.saturating_add(packet.control().length as usize);
+        let start = nth.saturating_mul(self.size);
+        let end = start.saturating_add(BEFORE_HEADER).saturating_add(len);
+        let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
+        let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
+        seal_into(buffer, keypair, counter, packet)?;
+        *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
+        if len < self.size {
+            // Only the last one of a run is shorter.
+            piece.shorten(end);
+        }
+        Ok(())
+    }
+}
+
+/// Gives a datagram what it needs of the packet that is in it.
+fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8) {
+    datagram.set_control(Control {
+        ds,
+        ..Control::default()
+    });
+    if packet.len() != 0 {
+        datagram.copy_flow_hash(packet);
+        datagram.take_owner(packet);
+    }
+}
