@@ -26,6 +26,18 @@ def describe(packet):
     return words + ("" if packet.header_right else ", header checksum WRONG") + ", port %d" % packet.sport
 
 
+def fragments():
+    """All of the next packet outside."""
+    packets, until = [], time.monotonic() + 5
+    while time.monotonic() < until:
+        packet = scene.hear(until - time.monotonic())
+        if packet:
+            packets.append(packet)
+            if not packet.mf:
+                break
+    return "; ".join(describe(p) for p in packets) or "nothing came"
+
+
 for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     where = "IPv%d outside" % family
     far = ("[%s]:%d" if family == 6 else "%s:%d") % (source, OUR_PORT)
@@ -75,28 +87,14 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     for size in (1400, 1420, 1440, 1441, 1472, 1500, 2000, 2972):
         scene.heard()
         sock.sendto(b"y" * size, (scene.PEER4, 99))
-        packets, until = [], time.monotonic() + 5
-        while time.monotonic() < until:
-            packet = scene.hear(until - time.monotonic())
-            if packet:
-                packets.append(packet)
-                if not packet.mf:
-                    break
-        observe("%s: %d bytes in a tunnel of MTU 3000 on a cable of MTU 1500" % (where, size + 28), "; ".join(describe(p) for p in packets) or "nothing came")
+        observe("%s: %d bytes in a tunnel of MTU 3000 on a cable of MTU 1500" % (where, size + 28), fragments())
     for how, words in (("mtu 1000", "a route with MTU 1000"), ("mtu lock 1300", "a route with a locked MTU of 1300")):
         if family == 6 and "1000" in how:
             how, words = "mtu 1280", "a route with MTU 1280"
         scene.ip("-%d" % family, "route", "replace", source + ("/32" if family == 4 else "/128"), "dev", "under", *how.split())
         scene.heard()
         sock.sendto(b"z" * 1380, (scene.PEER4, 99))
-        packets, until = [], time.monotonic() + 5
-        while time.monotonic() < until:
-            packet = scene.hear(until - time.monotonic())
-            if packet:
-                packets.append(packet)
-                if not packet.mf:
-                    break
-        observe("%s: %s" % (where, words), "; ".join(describe(p) for p in packets) or "nothing came")
+        observe("%s: %s" % (where, words), fragments())
         scene.ip("-%d" % family, "route", "del", source + ("/32" if family == 4 else "/128"), "dev", "under")
 
     # The path says that a packet was too big.
@@ -117,14 +115,7 @@ for family, source in ((4, scene.OUT4), (6, scene.OUT6)):
     time.sleep(0.3)
     scene.heard()
     sock.sendto(b"z" * 1380, (scene.PEER4, 99))
-    packets, until = [], time.monotonic() + 5
-    while time.monotonic() < until:
-        packet = scene.hear(until - time.monotonic())
-        if packet:
-            packets.append(packet)
-            if not packet.mf:
-                break
-    observe("%s: after the path has said that a packet was too big" % where, "; ".join(describe(p) for p in packets) or "nothing came")
+    observe("%s: after the path has said that a packet was too big" % where, fragments())
     scene.sh("ip route flush cache; ip -6 route flush cache")
     # It does not reach the inner path MTU.
     observe("%s: the route inside after that" % where, " ".join(scene.ip("route", "get", scene.PEER4).split("uid")[0].split()))
