@@ -186,6 +186,15 @@ pub(crate) fn random_is_ready() -> bool {
     unsafe { bindings::rng_is_initialized() }
 }
 
+/// Waits until the random number generator is seeded, and helps with that. Wraps
+/// `wait_for_random_bytes`. Context: process context, may sleep.
+#[inline]
+pub(crate) fn wait_for_random() {
+    // SAFETY: May always be called from process context. Only a signal would end it early, and
+    // there are none in work items.
+    unsafe { bindings::wait_for_random_bytes() };
+}
+
 /// A key of SipHash-2-4: for hash tables whose keys strangers choose.
 pub(crate) struct SipKey(bindings::siphash_key_t);
 

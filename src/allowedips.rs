@@ -285,8 +285,14 @@ impl<A: Address, P: Send + Sync + 'static> Trie<A, P> {
         Some(tag)
     }
 
-    /// See [`AllowedIps::clear`].
-    fn clear(&self) {
+    /// Takes all nodes out.
+    fn take(&self) -> Self {
+        Self(RcuSlot::new(self.0.swap(None)))
+    }
+
+    /// Detaches all nodes from each other before they are given up, in constant stack space and linear
+    /// time. All are then freed after one grace period.
+    fn dismantle(&mut self) {
         // The head of a list of nodes, linked through `one`, still to be taken apart.
         let mut list = self.0.swap(None);
         while let Some(node) = list {
@@ -360,14 +366,17 @@ impl<P: Send + Sync + 'static> AllowedIps<P> {
         }
     }
 
-    /// Removes everything, in constant stack space and linear time.
+    /// Takes everything out: new lookups find nothing.
     ///
-    /// The nodes are detached from each other before they are given up, so that all are freed after
-    /// one grace period. New lookups find nothing; one that is under way may find an owner of a
-    /// shorter prefix than the longest, so this is for a device that has stopped passing packets.
-    pub(crate) fn clear(&self, _writer: &mut Writer) {
-        self.v4.clear();
-        self.v6.clear();
+    /// Returns a table with what was in this one, for the caller to drop, which takes linear time. If
+    /// there may be lookups under way, after a grace period: until then they find what they always
+    /// did.
+    #[must_use]
+    pub(crate) fn take(&self, _writer: &mut Writer) -> Self {
+        Self {
+            v4: self.v4.take(),
+            v6: self.v6.take(),
+        }
     }
 
     /// Finds the peer that owns the longest prefix of an address, given in network byte order.
@@ -395,6 +404,7 @@ impl<P: Send + Sync + 'static> AllowedIps<P> {
 
 impl<P: Send + Sync + 'static> Drop for AllowedIps<P> {
     fn drop(&mut self) {
-        self.clear(&mut Writer::new());
+        self.v4.dismantle();
+        self.v6.dismantle();
     }
 }

@@ -36,6 +36,9 @@ use crate::{
 /// A queue with more packets than these is not drained fast enough.
 const CROWDED_PACKETS: i64 = 256;
 
+/// How many batches are taken out of a queue in a row, while others may put in more all the time.
+const BATCHES_IN_A_ROW: usize = 64;
+
 /// Encryption or decryption.
 pub(crate) trait Direction: Send + Sync + Sized + 'static {
     /// What a batch consists of before the work.
@@ -329,31 +332,44 @@ impl<D: Direction> InOrder<D> {
     }
 
     /// As [`Self::drain`], but only as far as batches are done.
-    pub(crate) fn drain_done(&self, mut deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
-        let mut queued = self.queued.lock();
-        if queued.draining {
-            return;
-        }
-        queued.draining = true;
-        drop(queued);
-        while self.take_first(Batch::claim_done, &mut deliver) {}
+    #[must_use]
+    pub(crate) fn drain_done(&self, deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) -> bool {
+        self.become_owner() && self.take_in_a_row(Batch::claim_done, deliver)
     }
 
     /// Takes batches from the front and hands them to `deliver` for as long as they are done or
     /// can be done here, unless somebody else does so already.
-    pub(crate) fn drain(&self, deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
-        let mut queued = self.queued.lock();
-        if queued.draining {
-            return;
-        }
-        queued.draining = true;
-        drop(queued);
-        self.drain_as_owner(deliver);
+    ///
+    /// Returns whether it stopped before that, because others had better have their turn: then it
+    /// must be called again.
+    #[must_use]
+    pub(crate) fn drain(&self, deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) -> bool {
+        self.become_owner() && self.drain_as_owner(deliver)
     }
 
     /// As [`Self::drain`], for who has called [`Self::begin_if_idle`].
-    pub(crate) fn drain_as_owner(&self, mut deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) {
-        while self.take_first(Batch::claim, &mut deliver) {}
+    #[must_use]
+    pub(crate) fn drain_as_owner(&self, deliver: impl FnMut(&RcuArc<Keypair>, D::Output)) -> bool {
+        self.take_in_a_row(Batch::claim, deliver)
+    }
+
+    /// Becomes the only one to take batches out, if nobody is.
+    fn become_owner(&self) -> bool {
+        !core::mem::replace(&mut self.queued.lock().draining, true)
+    }
+
+    fn take_in_a_row(
+        &self,
+        claim: impl Fn(&Batch<D>) -> Option<Claim<D>>,
+        mut deliver: impl FnMut(&RcuArc<Keypair>, D::Output),
+    ) -> bool {
+        for _ in 0..BATCHES_IN_A_ROW {
+            if !self.take_first(&claim, &mut deliver) {
+                return false;
+            }
+        }
+        self.queued.lock().draining = false;
+        true
     }
 
     /// Hands the first batch over, or ends the ownership and returns `false` if there is none that

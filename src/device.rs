@@ -209,6 +209,13 @@ impl Device {
         }
     }
 
+    /// Returns whether these are the device's keys.
+    pub(crate) fn has_identity(&self, identity: &RcuArc<Identity>) -> bool {
+        let guard = rcu::read_lock();
+        let current = self.identity.get(&guard);
+        current.is_some_and(|current| current.is(identity))
+    }
+
     /// Calls a function for each peer. Context: process context.
     fn for_each_peer(&self, mut f: impl FnMut(&RcuArc<Peer>)) {
         for member in self.configured.lock().peers.values() {
@@ -336,8 +343,7 @@ impl Config<'_> {
         let had_identity = self.this.identity.swap(identity).is_some();
         for member in self.configured.peers.values() {
             let peer = &member.peer;
-            peer.exchange.lock().noise.identity_changed();
-            peer.expire_session();
+            peer.identity_changed();
             if !had_identity {
                 // Packets may have waited for the device to have a key at all.
                 self.send_staged(peer);
@@ -401,13 +407,12 @@ impl Config<'_> {
         }
         self.configured.peer_count = 0;
         *self.this.peers_by_key.lock() = RBTree::new();
-        self.this
-            .allowed_ips
-            .clear(&mut self.configured.allowed_ips);
+        let allowed_ips = self.this.allowed_ips.take(&mut self.configured.allowed_ips);
         for member in members.values() {
             member.peer.mark_removed();
         }
         rcu::synchronize_net();
+        drop(allowed_ips);
         for member in members.values() {
             member.peer.finish_removal();
             cpu::cond_resched();
@@ -645,8 +650,8 @@ impl TunnelDriver for Device {
         for lane in this.lanes.polled() {
             lane.purge();
         }
-        // Handshakes that are being handled hold on to the device.
-        this.engine.handshake.flush();
+        // Not waited for, because the RTNL is held: handshakes that are being handled. They hold on to
+        // the device, and find it without sockets, peers and keys.
         this.engine.close_rate_limiter();
         this.identity.swap(None);
         events::interface_destroyed(&this);
@@ -670,6 +675,9 @@ impl NamespaceExit for Device {
                 device.close_sockets();
                 for member in config.configured.peers.values() {
                     member.peer.forget_source();
+                    // Routes are part of the namespace. They go at the end of a grace period, which
+                    // the removal of its devices waits for, before that of its routing.
+                    member.peer.drop_routes();
                 }
             }
         });
@@ -688,7 +696,10 @@ impl Notified for Device {
             });
         });
         drop(rtnl);
-        kernel::sync::rcu::rcu_barrier();
+        // Once for what names the keypairs in the index table, once for them.
+        for _ in 0..2 {
+            kernel::sync::rcu::rcu_barrier();
+        }
     }
 }
 

@@ -38,12 +38,27 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// A peer: its device, its number and where it is.
-struct Whole<'a>(&'a Peer);
+/// A peer: its number and where it is.
+///
+/// Looked up when the message is put together: printing it happens with interrupts disabled, where
+/// the peer's locks must not be taken.
+struct Whole {
+    id: u64,
+    remote: Remote,
+}
 
-impl fmt::Display for Whole<'_> {
+impl Whole {
+    fn of(peer: &Peer) -> Self {
+        Self {
+            id: peer.id,
+            remote: Remote(peer.remote()),
+        }
+    }
+}
+
+impl fmt::Display for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.0.id, Remote(self.0.remote()))
+        write!(f, "{} ({})", self.id, self.remote)
     }
 }
 
@@ -75,7 +90,7 @@ events! {
         => Unlimited "{}: Peer {} created", Name(&peer.device), peer.id;
     /// A peer was removed.
     pub(crate) fn peer_destroyed(peer: &Peer)
-        => Unlimited "{}: Peer {} destroyed", Name(&peer.device), Whole(peer);
+        => Unlimited "{}: Peer {} destroyed", Name(&peer.device), Whole::of(peer);
     /// A session's keys were derived.
     pub(crate) fn keypair_created(keypair: &Keypair)
         => Limited "{}: Keypair {} created for peer {}",
@@ -99,7 +114,7 @@ events! {
         => Limited "{}: No endpoint of peer {} is known", Name(&peer.device), peer.id;
     /// The endpoint of the peer leads back into the tunnel.
     pub(crate) fn endpoint_is_behind_itself(peer: &Peer)
-        => Limited "{}: Endpoint is routed to the peer {} itself", Name(&peer.device), Whole(peer);
+        => Limited "{}: Endpoint is routed to the peer {} itself", Name(&peer.device), Whole::of(peer);
     /// There is no route to an endpoint.
     pub(crate) fn no_route(device: &Device, endpoint: &Endpoint, error: Error)
         => Limited "{}: No route to {}, error {}", Name(device), endpoint.remote(), error.to_errno();
@@ -109,32 +124,32 @@ events! {
 events! {
     /// A handshake begins, or is tried again.
     pub(crate) fn initiation_sent(peer: &Peer)
-        => Limited "{}: Sending handshake initiation to peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Sending handshake initiation to peer {}", Name(&peer.device), Whole::of(peer);
     /// An initiation was accepted.
     pub(crate) fn response_sent(peer: &Peer)
-        => Limited "{}: Sending handshake response to peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Sending handshake response to peer {}", Name(&peer.device), Whole::of(peer);
     /// Under load, a sender has to prove its address first.
     pub(crate) fn cookie_reply_sent(device: &Device, to: &Endpoint)
         => Limited "{}: Sending cookie reply to {}", Name(device), to.remote();
     /// A message without a packet is to be sent.
     pub(crate) fn keepalive_sent(peer: &Peer)
-        => Limited "{}: Sending keepalive to peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Sending keepalive to peer {}", Name(&peer.device), Whole::of(peer);
 }
 
 // Messages that are received.
 events! {
     /// An authentic initiation.
     pub(crate) fn initiation_received(peer: &Peer)
-        => Limited "{}: Received handshake initiation from peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Received handshake initiation from peer {}", Name(&peer.device), Whole::of(peer);
     /// An authentic response.
     pub(crate) fn response_received(peer: &Peer)
-        => Limited "{}: Received handshake response from peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Received handshake response from peer {}", Name(&peer.device), Whole::of(peer);
     /// A cookie reply, authentic or not.
     pub(crate) fn cookie_reply_received(device: &Device, from: &Endpoint)
         => Limited "{}: Received cookie reply from {}", Name(device), from.remote();
     /// A data message without a packet in it.
     pub(crate) fn keepalive_received(peer: &Peer)
-        => Limited "{}: Received keepalive from peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Received keepalive from peer {}", Name(&peer.device), Whole::of(peer);
 }
 
 // Messages and packets that are not accepted.
@@ -164,13 +179,13 @@ events! {
     /// The peer may not send from the packet's source.
     pub(crate) fn source_not_allowed(peer: &Peer, source: IpAddr)
         => Limited "{}: Source {} is not among the allowed IPs of peer {}",
-        Name(&peer.device), source, Whole(peer);
+        Name(&peer.device), source, Whole::of(peer);
     /// What was encrypted is no IP packet.
     pub(crate) fn inner_not_ip(peer: &Peer)
-        => Limited "{}: Not an IP packet from peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Not an IP packet from peer {}", Name(&peer.device), Whole::of(peer);
     /// An encrypted packet is shorter than its header says, or says nonsense.
     pub(crate) fn inner_length_wrong(peer: &Peer)
-        => Limited "{}: Packet of a wrong length from peer {}", Name(&peer.device), Whole(peer);
+        => Limited "{}: Packet of a wrong length from peer {}", Name(&peer.device), Whole::of(peer);
 }
 
 // Timers.
@@ -178,17 +193,17 @@ events! {
     /// No response to an initiation: there will be another.
     pub(crate) fn handshake_retried(peer: &Peer, attempt: i32)
         => Unlimited "{}: No response from peer {} after {} seconds, attempt {} follows",
-        Name(&peer.device), Whole(peer), REKEY_TIMEOUT / NSEC_PER_SEC, attempt;
+        Name(&peer.device), Whole::of(peer), REKEY_TIMEOUT / NSEC_PER_SEC, attempt;
     /// No response to so many initiations: there will be no other until there is something to send.
     pub(crate) fn handshake_given_up(peer: &Peer, attempts: u64)
         => Unlimited "{}: No response from peer {} after {} attempts, giving up",
-        Name(&peer.device), Whole(peer), attempts;
+        Name(&peer.device), Whole::of(peer), attempts;
     /// Data was sent and nothing came back.
     pub(crate) fn peer_is_silent(peer: &Peer)
         => Unlimited "{}: Nothing heard from peer {} for {} seconds, beginning a handshake",
-        Name(&peer.device), Whole(peer), (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT) / NSEC_PER_SEC;
+        Name(&peer.device), Whole::of(peer), (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT) / NSEC_PER_SEC;
     /// There was no new session for long.
     pub(crate) fn keys_erased(peer: &Peer)
         => Unlimited "{}: Erasing all keys of peer {}: no new ones for {} seconds",
-        Name(&peer.device), Whole(peer), ERASE_KEYS_AFTER / NSEC_PER_SEC;
+        Name(&peer.device), Whole::of(peer), ERASE_KEYS_AFTER / NSEC_PER_SEC;
 }

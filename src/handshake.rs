@@ -12,7 +12,7 @@ use kernel::{prelude::*, sync::atomic::Relaxed, workqueue::WorkItem};
 use crate::{
     cookie::{mac1_of, mac2_is_valid, MacKeys},
     cpu,
-    crypto::{random_is_ready, with_wiped_stack},
+    crypto::{random_is_ready, wait_for_random, with_wiped_stack},
     device::{Device, Identity, IndexEntry},
     endpoint::Endpoint,
     events,
@@ -24,12 +24,16 @@ use crate::{
     },
     net::{drop_reason::DropReason, skb::SkBuff},
     noise::{open_initiation, SessionKeys},
-    peer::{Exchange, Peer},
+    peer::Peer,
     rcu::{read_lock, Borrowed, RcuArc},
     send, socket,
     tai64n::Tai64n,
     timer, timers,
 };
+
+/// How many messages a work item handles before it queues itself again: whoever waits for the work
+/// queue, such as a suspension, must not wait for as long as messages come in.
+const MESSAGES_IN_A_ROW: usize = 64;
 
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
@@ -64,13 +68,13 @@ pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
     }
 }
 
-/// Handles all messages in the queue.
-fn handle_queued(device: &RcuArc<Device>) {
-    loop {
+/// Handles messages in the queue. Returns whether there may be more.
+fn handle_queued(device: &RcuArc<Device>) -> bool {
+    for _ in 0..MESSAGES_IN_A_ROW {
         let mut queued = device.handshakes.lock();
         let load = queued.len();
         let Some(skb) = queued.pop_front() else {
-            return;
+            return false;
         };
         drop(queued);
         match handle(device, &skb, load) {
@@ -79,6 +83,7 @@ fn handle_queued(device: &RcuArc<Device>) {
         }
         cpu::cond_resched();
     }
+    true
 }
 
 macro_rules! impl_handshake_work {
@@ -87,7 +92,10 @@ macro_rules! impl_handshake_work {
             type Pointer = RcuArc<Self>;
 
             fn run(this: RcuArc<Self>) {
-                handle_queued(&this);
+                if handle_queued(&this) {
+                    let queue = &this.engine.handshake;
+                    let _ = queue.enqueue::<_, $id>(this.clone());
+                }
             }
         }
     )*};
@@ -212,7 +220,7 @@ fn consume_cookie_reply(device: &Device, reply: &CookieReply) -> bool {
 /// Accepts an initiation and responds to it. Returns the peer if it is authentic.
 fn consume_initiation(
     device: &RcuArc<Device>,
-    identity: &Identity,
+    identity: &RcuArc<Identity>,
     initiation: &Initiation,
     from: Endpoint,
 ) -> Option<RcuArc<Peer>> {
@@ -220,7 +228,9 @@ fn consume_initiation(
     let peer = device.peer_by_key(opened.remote_static())?;
     {
         let mut exchange = peer.exchange.lock();
-        if peer.is_removed() {
+        // A new identity is there before the peer's handshake is told of it, with this lock: what is
+        // derived from the former one must not be put into it afterwards.
+        if peer.is_removed() || !device.has_identity(identity) {
             return None;
         }
         let now = timer::coarse_boottime_ns();
@@ -228,7 +238,7 @@ fn consume_initiation(
             .noise
             .accept_initiation(&identity.keys, opened, now)
             .ok()?;
-        release_id(device, &mut exchange);
+        peer.release_id(&mut exchange);
     }
     authenticated(&peer, from);
     events::initiation_received(&peer);
@@ -278,12 +288,17 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
         return;
     }
     peer.note_handshake_sent();
-    let device = &peer.device;
-    let Some(identity) = device.identity.load() else {
-        return;
-    };
-    let Ok(message) = with_wiped_stack(|| create_initiation(peer, &identity)) else {
-        return;
+    // Before there is any lock: early in boot this may take a second.
+    wait_for_random();
+    let message = match with_wiped_stack(|| create_initiation(peer)) {
+        Ok(message) => message,
+        Err(e) => {
+            if e == ENOMEM {
+                // There may be memory in some seconds.
+                timers::initiation_sent(peer);
+            }
+            return;
+        }
     };
     events::initiation_sent(peer);
     timers::authenticated_traversed(peer);
@@ -295,9 +310,10 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
     let _ = send::send_handshake_message(peer, &message, HANDSHAKE_DS);
 }
 
-/// Makes an initiation with its MACs. Errors: `ENOMEM`, `EKEYREJECTED` if the peer's key is one
-/// that no secret can be shared with, `ENODEV` if the peer was removed.
-fn create_initiation(peer: &RcuArc<Peer>, identity: &Identity) -> Result<[u8; INITIATION_LEN]> {
+/// Makes an initiation with its MACs. Errors: `ENOMEM`, `ENOKEY` if the device has no keys,
+/// `EKEYREJECTED` if the peer's key is one that no secret can be shared with, `ENODEV` if the peer
+/// was removed.
+fn create_initiation(peer: &RcuArc<Peer>) -> Result<[u8; INITIATION_LEN]> {
     let device = &peer.device;
     let (seconds, nanoseconds) = timer::real_time();
     let now = u64::try_from(seconds)
@@ -308,6 +324,8 @@ fn create_initiation(peer: &RcuArc<Peer>, identity: &Identity) -> Result<[u8; IN
     if peer.is_removed() {
         return Err(ENODEV);
     }
+    // Loaded under the lock: see `consume_initiation`.
+    let identity = device.identity.load().ok_or(ENOKEY)?;
     let id = device.new_index(IndexEntry::Handshake(peer.clone()))?;
     let index = device.index_seal.seal(id);
     let timestamp = Tai64n::from_unix_ns(now);
@@ -318,7 +336,7 @@ fn create_initiation(peer: &RcuArc<Peer>, identity: &Identity) -> Result<[u8; IN
         device.indices.remove(id);
         return Err(EKEYREJECTED);
     };
-    release_id(device, &mut exchange);
+    peer.release_id(&mut exchange);
     exchange.id = Some(id);
     drop(exchange);
     let mut message = initiation.to_bytes();
@@ -365,13 +383,6 @@ fn stamp(peer: &Peer, message: &mut [u8]) {
     peer.cookie
         .lock()
         .stamp(&keys, message, timer::coarse_boottime_ns());
-}
-
-/// Gives up the number of a handshake that another one takes the place of.
-fn release_id(device: &Device, exchange: &mut Exchange) {
-    if let Some(id) = exchange.id.take() {
-        device.indices.remove(id);
-    }
 }
 
 /// Makes the keypair of a completed handshake known, under the number that the handshake had. If

@@ -216,6 +216,7 @@ impl Keypairs {
 
     /// Has the current and the next keypair send no more, so that a new handshake is made first.
     pub(crate) fn expire_sending(&self) {
+        let _rotating = self.rotating.lock();
         let guard = read_lock();
         for slot in [&self.next, &self.current] {
             if let Some(keypair) = slot.get(&guard) {

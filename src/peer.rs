@@ -322,9 +322,7 @@ impl Peer {
     pub(crate) fn clear_handshake(&self) {
         let mut exchange = self.exchange.lock();
         exchange.noise.clear();
-        if let Some(id) = exchange.id.take() {
-            self.device.indices.remove(id);
-        }
+        self.release_id(&mut exchange);
     }
 
     /// Has the next packet begin a new session, at once.
@@ -334,14 +332,37 @@ impl Peer {
         self.keypairs.expire_sending();
     }
 
+    /// The device has another identity, or none: what was done with the former one ends.
+    pub(crate) fn identity_changed(&self) {
+        {
+            // At once, so that a handshake of the new one is not among what ends.
+            let mut exchange = self.exchange.lock();
+            exchange.noise.identity_changed();
+            self.release_id(&mut exchange);
+        }
+        self.forget_handshake_sent();
+        self.keypairs.expire_sending();
+    }
+
+    /// Gives up the number of the handshake under way, if there is one.
+    pub(crate) fn release_id(&self, exchange: &mut Exchange) {
+        if let Some(id) = exchange.id.take() {
+            self.device.indices.remove(id);
+        }
+    }
+
+    /// Lets go of the routes that senders have used, and uses none of them again.
+    pub(crate) fn drop_routes(&self) {
+        self.routes.swap(None);
+    }
+
     /// Finishes the removal, a grace period after [`Self::mark_removed`]. Context: process context.
     pub(crate) fn finish_removal(&self) {
         self.timers.stop();
         self.clear_handshake();
         self.keypairs.clear();
         self.drop_staged();
-        // The sockets may be gone already.
-        self.routes.swap(None);
+        self.drop_routes();
         events::peer_destroyed(self);
     }
 

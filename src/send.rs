@@ -213,14 +213,14 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         if let (false, Some(packets)) = (collected, packets) {
             // If a full batch waits, whoever sent it had better do the work than send even more.
             if peer.outgoing.home_elsewhere().is_none() {
-                peer.outgoing.drain(deliver);
+                again_if(peer, peer.outgoing.drain(deliver));
             }
             enqueue(keypair, packets, Helper::Later);
         }
     } else if peer.outgoing.begin_if_idle() {
         let datagrams = Seal::process(keypair, packets);
         peer.outgoing.hand_over(|| deliver(keypair, datagrams));
-        peer.outgoing.drain_as_owner(deliver);
+        again_if(peer, peer.outgoing.drain_as_owner(deliver));
     } else {
         enqueue(keypair, packets, Helper::Here);
     }
@@ -249,13 +249,23 @@ fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
 /// Context: softirqs disabled, or a work item of one CPU.
 pub(crate) fn send_at_home(peer: &RcuArc<Peer>, only_done: bool) {
     match peer.outgoing.home_elsewhere() {
-        Some(home) => {
-            let crypt = peer.device.engine.crypt();
-            // It may be queued already, and will then see these as well.
-            let _ = crypt.enqueue_on::<_, SEND>(home, peer.clone());
-        }
-        None if only_done => peer.outgoing.drain_done(deliver),
-        None => peer.outgoing.drain(deliver),
+        Some(home) => send_later(peer, home),
+        None if only_done => again_if(peer, peer.outgoing.drain_done(deliver)),
+        None => again_if(peer, peer.outgoing.drain(deliver)),
+    }
+}
+
+/// Has a CPU send what it can of a peer's batches, soon.
+fn send_later(peer: &RcuArc<Peer>, cpu: u32) {
+    let crypt = peer.device.engine.crypt();
+    // It may be queued already, and will then see these as well.
+    let _ = crypt.enqueue_on::<_, SEND>(cpu, peer.clone());
+}
+
+/// Goes on sending later, if there is more. Context: as [`send_at_home`].
+fn again_if(peer: &RcuArc<Peer>, more: bool) {
+    if more {
+        send_later(peer, kernel::cpu::CpuId::current().as_u32());
     }
 }
 
@@ -266,7 +276,7 @@ impl WorkItem<SEND> for Peer {
     type Pointer = RcuArc<Self>;
 
     fn run(this: RcuArc<Self>) {
-        this.outgoing.drain(deliver);
+        again_if(&this, this.outgoing.drain(deliver));
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         REKEY_TIMEOUT_JITTER_MAX,
     },
     peer::{Action, Peer},
-    rcu::RcuArc,
+    rcu::{read_lock, RcuArc},
     sync::{new_spinlock_bh, SpinLockBh},
     timer::{self, new_timer, Timer, TimerExpired},
 };
@@ -109,6 +109,8 @@ fn arm<const ID: u64>(peer: &RcuArc<Peer>, timer: &Timer<Peer, ID>, delay: Jiffi
 where
     Peer: TimerExpired<ID>,
 {
+    // Whoever takes the peer out of use waits for a grace period before it stops the timers.
+    let _guard = read_lock();
     if peer.may_set_timers() {
         timer.arm(peer, delay);
     }

@@ -120,6 +120,10 @@ pub(crate) unsafe fn get_random_bytes(buffer: *mut c_void, length: usize) {
     }
 }
 
+pub(crate) unsafe fn wait_for_random_bytes() -> i32 {
+    0
+}
+
 pub(crate) unsafe fn rng_is_initialized() -> bool {
     true
 }

@@ -228,7 +228,7 @@ pub fn allowedips(input: &[u8]) {
             }
             14 => wait_for_grace_period(),
             _ => {
-                both.trie.clear(&mut both.writer);
+                drop(both.trie.take(&mut both.writer));
                 both.rule.0.clear();
             }
         }
@@ -250,7 +250,7 @@ pub fn allowedips(input: &[u8]) {
     // Nothing stays behind: the nodes go after one grace period, their owners after a second one.
     let alive = both.peers.alive.clone();
     both.peers.peers.clear();
-    both.trie.clear(&mut both.writer);
+    drop(both.trie.take(&mut both.writer));
     drop(both);
     for _ in 0..130 {
         wait_for_grace_period();

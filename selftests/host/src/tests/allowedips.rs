@@ -214,7 +214,7 @@ fn nothing_stays_behind() {
     both.peers.peers.clear();
     // A reader that is there all the time keeps everything.
     let guard = read_lock();
-    both.trie.clear(&mut both.writer);
+    drop(both.trie.take(&mut both.writer));
     assert_eq!(alive.load(Ordering::SeqCst), 5);
     drop(guard);
     assert_all_freed(&alive);
@@ -330,7 +330,7 @@ fn clearing_a_deep_trie_needs_no_stack() {
         }
         let alive = both.peers.alive.clone();
         both.peers.peers.clear();
-        both.trie.clear(&mut both.writer);
+        drop(both.trie.take(&mut both.writer));
         assert_all_freed(&alive);
     };
     std::thread::Builder::new()
