@@ -522,8 +522,7 @@ fn lengths(length: usize) -> [u8; TAG_LEN] {
 /// over which the headers are written later; they hold the one-time key only during the call.
 ///
 /// When receiving, the same trick means that the message is decrypted before it is known to be
-/// authentic. So decryption works on a copy, Poly1305 runs over the original ciphertext, and when
-/// the tag is wrong the caller throws the copy away unread.
+/// authentic: into another buffer, which the caller throws away unread when the tag is wrong.
 ///
 /// # Buffers
 ///
@@ -592,65 +591,59 @@ impl DataKey {
         true
     }
 
-    /// Decrypts a copy of a message and checks the original.
+    /// Decrypts a message into another buffer, and checks it.
     ///
-    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything and a copy of the ciphertext; it becomes
-    /// zeros and the plaintext. `source` is the original ciphertext. `false`, with the buffer's
-    /// content of no use, if the message is not authentic or the lengths do not fit.
+    /// `message` is [`DataKey::SCRATCH`] bytes of anything, the ciphertext and the tag, and is of no
+    /// use afterwards. `opened` has room for the scratch and the plaintext; it becomes zeros and the
+    /// plaintext. `false`, with the content of `opened` of no use, if the message is not authentic or
+    /// the lengths do not fit.
     ///
-    /// Nobody else may be able to write to `source` while it is copied and checked, or what was
-    /// checked might differ from what was decrypted. A received packet whose pages somebody shares
-    /// (`skb_has_shared_frag()`: a local sender that spliced a file into its socket, say) goes
-    /// through [`DataKey::open_alone`] instead.
+    /// What is checked is what was decrypted, because nobody else can write to `message`. So it cannot
+    /// be the pages of a received packet, some of which a sender may still have: those of a file
+    /// spliced into a socket, or of the ring of a packet socket.
     #[inline]
     #[must_use]
-    pub(crate) fn open_in_place(
-        &self,
-        counter: u64,
-        source: &[u8],
-        buffer: &mut [u8],
-        tag: &[u8; TAG_LEN],
-    ) -> bool {
-        self.open_in_place_pieces(counter, buffer, tag, |each| each(source))
-    }
-
-    /// [`DataKey::open_in_place`] for an original that lies in several pieces, which `visit` hands one
-    /// after the other to the function that it is given.
-    #[inline]
-    #[must_use]
-    pub(crate) fn open_in_place_pieces<R>(
-        &self,
-        counter: u64,
-        buffer: &mut [u8],
-        tag: &[u8; TAG_LEN],
-        visit: impl FnOnce(&mut dyn FnMut(&[u8])) -> R,
-    ) -> bool {
-        if u32::try_from(buffer.len()).is_err() {
-            return false;
-        }
-        self.crypt(counter, buffer);
-        let Some((scratch, message)) = buffer.split_first_chunk_mut() else {
+    pub(crate) fn open(&self, counter: u64, message: &mut [u8], opened: &mut [u8]) -> bool {
+        let Some((sealed, room)) = message.split_last_chunk_mut::<TAG_LEN>() else {
             return false;
         };
-        let mut left = Some(message.len());
+        let Some(length) = sealed.len().checked_sub(Self::SCRATCH) else {
+            return false;
+        };
+        if u32::try_from(sealed.len()).is_err() || opened.len() != sealed.len() {
+            return false;
+        }
+        let tag = *room;
+        if let Some(scratch) = sealed.first_chunk_mut() {
+            *scratch = [0; Self::SCRATCH];
+        }
+        // SAFETY: Both are as long as said, one is valid for reads and the other for writes.
+        unsafe { self.chacha20(counter, opened.as_mut_ptr(), sealed.as_ptr(), sealed.len()) };
+        *room = lengths(length);
+        let Some(text) = message.get(Self::SCRATCH..) else {
+            return false;
+        };
+        let Some(scratch) = opened.first_chunk_mut() else {
+            return false;
+        };
         let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
-            visit(&mut |piece| {
-                left = left.and_then(|left| left.checked_sub(piece.len()));
-                if left.is_some() {
-                    poly1305.update(piece);
-                }
-            });
-            poly1305.end(message.len());
+            if length % TAG_LEN == 0 {
+                // The last block stands where the tag was: one call, as in `seal_in_place`.
+                poly1305.update(text);
+            } else {
+                poly1305.update(text.get(..length).unwrap_or_default());
+                poly1305.end(length);
+            }
         });
         *scratch = [0; Self::SCRATCH];
-        left == Some(0) && ct_eq(&computed, tag)
+        ct_eq(&computed, &tag)
     }
 
-    /// Checks and decrypts a message of which there's no other trustworthy copy.
+    /// Checks a message and decrypts it where it stands, for want of a second buffer.
     ///
-    /// As [`DataKey::open_in_place`], but the check is made on `buffer` itself before it is
-    /// decrypted, at the price of one more ChaCha20 block. When it returns `false` the ciphertext has
-    /// not been decrypted.
+    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything and the ciphertext; it becomes zeros and the
+    /// plaintext. The check comes first, at the price of one more ChaCha20 block: when it returns
+    /// `false` the ciphertext has not been decrypted.
     #[inline]
     #[must_use]
     pub(crate) fn open_alone(&self, counter: u64, buffer: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
@@ -681,12 +674,18 @@ impl DataKey {
         if let Some(scratch) = buffer.first_chunk_mut() {
             *scratch = [0; Self::SCRATCH];
         }
-        self.chacha20(counter, buffer);
+        let data = buffer.as_mut_ptr();
+        // SAFETY: It is valid for reads and writes of that length.
+        unsafe { self.chacha20(counter, data, data, buffer.len()) };
     }
 
-    /// XORs the key stream of a message, from block 0 on, to a buffer of at most `u32::MAX` bytes.
+    /// XORs the key stream of a message, from block 0 on, to at most `u32::MAX` bytes.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be valid for reads of `length` bytes, and `to`, which may be the same, for writes.
     #[inline]
-    fn chacha20(&self, counter: u64, buffer: &mut [u8]) {
+    unsafe fn chacha20(&self, counter: u64, to: *mut u8, from: *const u8, length: usize) {
         let [k0, k1, k2, k3, k4, k5, k6, k7] = self.words;
         let mut state = bindings::chacha_state {
             x: [
@@ -710,18 +709,10 @@ impl DataKey {
                 (counter >> 32) as u32,
             ],
         };
-        let data = buffer.as_mut_ptr();
-        // SAFETY: The state is initialised; `data` is valid for reads and writes of the length given
-        // (one that was cut by the cast is a smaller one), and the C function works in place.
-        unsafe {
-            bindings::chacha_crypt(
-                &raw mut state,
-                data,
-                data,
-                buffer.len() as u32,
-                CHACHA_ROUNDS,
-            )
-        };
+        // SAFETY: The state is initialised; by the safety requirement the pointers are valid for the
+        // length given (one that was cut by the cast is a smaller one). The C function works in place,
+        // too.
+        unsafe { bindings::chacha_crypt(&raw mut state, to, from, length as u32, CHACHA_ROUNDS) };
         state.x = [0; 16];
         keep_writes(&mut state);
     }

@@ -17,6 +17,7 @@ use crate::{
     engine::Engine,
     net::napi::{Poll, Receiver},
     receive::{self, Open},
+    workspace::Shelf,
 };
 use kernel::sync::Arc;
 
@@ -25,6 +26,9 @@ use kernel::sync::Arc;
 pub(crate) struct Lane {
     #[pin]
     pub(crate) incoming: InOrder<Open>,
+    /// What is decrypted on the lane's CPU, for whichever lane, is copied there.
+    #[pin]
+    pub(crate) shelf: Shelf,
     engine: Arc<Engine>,
 }
 
@@ -33,6 +37,7 @@ impl Lane {
     pub(crate) fn new(engine: Arc<Engine>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             incoming <- InOrder::new(),
+            shelf <- Shelf::new(),
             engine,
         })
     }

@@ -26,7 +26,9 @@ use crate::{
     },
     peer::{Action, Peer},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
+    seal::BEFORE_HEADER,
     timers,
+    workspace::Workspace,
 };
 
 /// How many datagrams make a full batch.
@@ -218,13 +220,20 @@ impl Direction for Open {
             endpoint,
             datagrams: datagrams.len() as u32,
         };
+        // This CPU's, or that of another if this moves: whoever is first.
+        let here = kernel::cpu::CpuId::current().as_u32();
+        let Some(lane) = keypair.peer.device.lanes.get(here as usize) else {
+            return opened;
+        };
+        let mut workspace = lane.shelf.take();
         while let Some(datagram) = datagrams.pop_front() {
-            if open_datagram(keypair, &datagram, &mut opened.packets) {
+            if open_datagram(keypair, &datagram, &mut workspace, &mut opened.packets) {
                 datagram.consume();
             } else {
                 datagram.drop_for(DropReason::SkbCsum);
             }
         }
+        lane.shelf.put(workspace);
         opened
     }
 
@@ -235,7 +244,12 @@ impl Direction for Open {
 }
 
 /// Decrypts all messages of a datagram. Returns whether all of them were authentic.
-fn open_datagram(keypair: &Keypair, datagram: &SkBuff, packets: &mut SkbList) -> bool {
+fn open_datagram(
+    keypair: &Keypair,
+    datagram: &SkBuff,
+    workspace: &mut Workspace,
+    packets: &mut SkbList,
+) -> bool {
     let Control {
         offset,
         length,
@@ -248,8 +262,16 @@ fn open_datagram(keypair: &Keypair, datagram: &SkBuff, packets: &mut SkbList) ->
     let mut all = true;
     while offset < end {
         let len = part.min(end - offset);
-        match open(keypair, datagram, offset, len, ds) {
-            Ok(packet) => packets.push_back(packet),
+        match open(keypair, datagram, offset, len, workspace) {
+            Ok((counter, mut packet)) => {
+                packet.set_control(Control {
+                    number: counter,
+                    length: packet.len() as u32,
+                    ds,
+                    ..Control::default()
+                });
+                packets.push_back(packet);
+            }
             Err(_) => all = false,
         }
         offset = offset.saturating_add(len.max(1));
@@ -257,43 +279,55 @@ fn open_datagram(keypair: &Keypair, datagram: &SkBuff, packets: &mut SkbList) ->
     all
 }
 
-/// Decrypts one data message (whitepaper section 5.4.6) into a buffer of its own.
+/// Decrypts one data message (whitepaper section 5.4.6) into a buffer of its own, and returns its
+/// counter with it.
 ///
 /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-fn open(keypair: &Keypair, datagram: &SkBuff, offset: usize, len: usize, ds: u8) -> Result<SkBuff> {
+fn open(
+    keypair: &Keypair,
+    datagram: &SkBuff,
+    offset: usize,
+    len: usize,
+    workspace: &mut Workspace,
+) -> Result<(u64, SkBuff)> {
     let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
+    let Ok(message) = workspace.room(BEFORE_HEADER.saturating_add(len)) else {
+        return open_alone(keypair, datagram, offset, text_len);
+    };
+    let all = message.get_mut(BEFORE_HEADER..).ok_or(EINVAL)?;
+    datagram.copy_bits(offset, all)?;
+    let header = all.first_chunk().and_then(DataHeader::parse);
+    let counter = header.ok_or(EBADMSG)?.counter;
+    let netdev = &keypair.peer.device.netdev;
+    let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
+        let authentic = keypair.receiving.open(counter, message, opened);
+        authentic.then_some(()).ok_or(EBADMSG)
+    })?;
+    Ok((counter, packet))
+}
+
+/// As [`open`], without memory for a copy.
+#[cold]
+fn open_alone(
+    keypair: &Keypair,
+    datagram: &SkBuff,
+    offset: usize,
+    text_len: usize,
+) -> Result<(u64, SkBuff)> {
     let text_at = offset + DATA_HEADER_LEN;
     let mut header = [0u8; DATA_HEADER_LEN];
     datagram.copy_bits(offset, &mut header)?;
     let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
     let mut tag = [0u8; TAG_LEN];
     datagram.copy_bits(text_at + text_len, &mut tag)?;
-
-    let key = &keypair.receiving;
     let netdev = &keypair.peer.device.netdev;
-    let mut packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
+    let packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
         let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
         datagram.copy_bits(text_at, text)?;
-        let authentic = match datagram.linear().get(text_at..text_at + text_len) {
-            _ if datagram.has_foreign_pages() => key.open_alone(counter, buffer, &tag),
-            Some(source) => key.open_in_place(counter, source, buffer, &tag),
-            None => key.open_in_place_pieces(counter, buffer, &tag, |each| {
-                datagram.for_each_piece(text_at, text_len, each)
-            }),
-        };
-        if authentic {
-            Ok(())
-        } else {
-            Err(EBADMSG)
-        }
+        let authentic = keypair.receiving.open_alone(counter, buffer, &tag);
+        authentic.then_some(()).ok_or(EBADMSG)
     })?;
-    packet.set_control(Control {
-        number: counter,
-        length: text_len as u32,
-        ds,
-        ..Control::default()
-    });
-    Ok(packet)
+    Ok((counter, packet))
 }
 
 /// Drops packets instead of delivering them.

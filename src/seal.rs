@@ -185,9 +185,9 @@ impl<'a> Sealer<'a> {
     }
 }
 
-/// The scratch that encryption wants in front of a packet is where the header goes, and this many
-/// bytes in front of that.
-const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
+/// The scratch that encryption and decryption want in front of a packet is where the header is, and
+/// this many bytes in front of that.
+pub(crate) const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
 
 /// Makes a data message of a packet (whitepaper section 5.4.6) in a buffer that begins with
 /// [`BEFORE_HEADER`] bytes of scratch. Errors: `EINVAL` if the packet is not what it seems to be.

@@ -62,6 +62,7 @@ mod receive;
 mod seal;
 mod send;
 mod socket;
+mod workspace;
 
 // How it is told what to do, and what it can be made to tell.
 mod events;

@@ -360,48 +360,6 @@ impl SkBuff {
         })
     }
 
-    /// Calls a function for each contiguous piece of `len` bytes of the packet from `offset`.
-    ///
-    /// Returns `false` if the packet does not reach that far; some pieces may have been seen.
-    #[inline]
-    pub(crate) fn for_each_piece(
-        &self,
-        offset: usize,
-        len: usize,
-        mut f: impl FnMut(&[u8]),
-    ) -> bool {
-        let Some(end) = offset.checked_add(len).filter(|end| *end <= self.len()) else {
-            return false;
-        };
-        if let Some(piece) = self.linear().get(offset..end) {
-            f(piece);
-            return true;
-        }
-        let mut state = bindings::skb_seq_state::default();
-        // SAFETY: The buffer and the state are valid, and the range was checked.
-        unsafe {
-            bindings::skb_prepare_seq_read(self.raw(), offset as u32, end as u32, &mut state)
-        };
-        let mut consumed = 0;
-        while consumed < len {
-            let mut data: *const u8 = core::ptr::null();
-            // SAFETY: The state was prepared above and the pointer is valid for writes.
-            let found = unsafe { bindings::skb_seq_read(consumed as u32, &mut data, &mut state) };
-            let found = found as usize;
-            if found == 0 {
-                break;
-            }
-            let found = found.min(len - consumed);
-            // SAFETY: `skb_seq_read` returned that many readable bytes, which stay mapped until
-            // the next call.
-            f(unsafe { core::slice::from_raw_parts(data, found) });
-            consumed += found;
-        }
-        // SAFETY: The state was prepared above. Ending twice does no harm.
-        unsafe { bindings::skb_abort_seq_read(&mut state) };
-        consumed == len
-    }
-
     /// Copies the whole packet out, computing the checksum that was left for the hardware on the
     /// way (`skb_copy_and_csum_dev`). Where that is zero it becomes all ones, which is the same number
     /// to a receiver: in UDP, zero stands for none, and over IPv6 there must be one.
@@ -615,13 +573,6 @@ impl SkBuff {
         to.protocol = from.protocol;
         to.skb_iif = from.skb_iif;
         Ok(copy)
-    }
-
-    /// Returns whether user space may be able to change the packet's contents at any time, because
-    /// it was sent from its pages.
-    pub(crate) fn has_foreign_pages(&self) -> bool {
-        // SAFETY: The shared info of a valid buffer is valid.
-        u32::from(unsafe { (*self.shared_info()).flags }) & bindings::SKBFL_SHARED_FRAG != 0
     }
 
     /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.

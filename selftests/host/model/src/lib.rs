@@ -46,7 +46,7 @@ mod send;
 mod standin;
 use standin::{
     bindings, cpu, crypto, device, endpoint, events, handshake, net, noise, peer, socket, sync,
-    timer, timers, workqueue,
+    timer, timers, workqueue, workspace,
 };
 
 mod tests;

@@ -147,11 +147,11 @@ impl Tunnel {
         if header.receiver != keys.local_index {
             return None;
         }
-        let (text, tag) = rest.split_last_chunk()?;
-        let mut buffer = [&[0; 64][..], text].concat();
+        let mut message = [&[0; 64][..], rest].concat();
+        let mut opened = vec![0; message.len().checked_sub(16)?];
         DataKey::new(&keys.receiving)
-            .open_in_place(header.counter, text, &mut buffer, tag)
-            .then(|| buffer.split_off(64))
+            .open(header.counter, &mut message, &mut opened)
+            .then(|| opened.split_off(64))
     }
 }
 

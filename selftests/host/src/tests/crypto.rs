@@ -309,28 +309,15 @@ fn data_key_opens_what_another_implementation_sealed() {
     for length in (0..200).chain([1424, 4097, 65520]) {
         let (key, counter, plain, text, tag) = sealed(&mut numbers, length);
 
-        let mut buffer = copy_of(&text);
-        assert!(key.open_in_place(counter, &text, &mut buffer, &tag));
+        let mut buffer = vec![0xcc; 64 + length];
+        let mut message = copy_of(&[&text[..], &tag].concat());
+        assert!(key.open(counter, &mut message, &mut buffer));
         assert_eq!(buffer[..64], [0; 64]);
         assert_eq!(buffer[64..], plain);
 
         let mut buffer = copy_of(&text);
         assert!(key.open_alone(counter, &mut buffer, &tag));
         assert_eq!(buffer[..64], [0; 64]);
-        assert_eq!(buffer[64..], plain);
-
-        // In up to five pieces, empty ones among them.
-        let mut cuts: Vec<usize> = (0..4)
-            .map(|_| numbers.below(length as u64 + 1) as usize)
-            .collect();
-        cuts.extend([0, length]);
-        cuts.sort_unstable();
-        let mut buffer = copy_of(&text);
-        assert!(
-            key.open_in_place_pieces(counter, &mut buffer, &tag, |each| {
-                cuts.windows(2).for_each(|cut| each(&text[cut[0]..cut[1]]));
-            })
-        );
         assert_eq!(buffer[64..], plain);
     }
 }
@@ -341,8 +328,10 @@ fn data_key_refuses_every_flipped_bit() {
     for length in [0, 1, 16, 33] {
         let (key, counter, _, mut text, mut tag) = sealed(&mut numbers, length);
         let open = |text: &[u8], tag: &[u8; 16], counter: u64| {
-            let mut buffer = copy_of(text);
-            let first = key.open_in_place(counter, text, &mut buffer, tag);
+            let mut buffer = vec![0xcc; 64 + length];
+            let mut message = copy_of(&[text, tag].concat());
+            let first = key.open(counter, &mut message, &mut buffer);
+            assert_eq!(buffer[..64], [0; 64]);
             let mut buffer = copy_of(text);
             let second = key.open_alone(counter, &mut buffer, tag);
             assert_eq!(first, second);
@@ -375,20 +364,16 @@ fn data_key_refuses_lengths_that_do_not_fit() {
     }
     for length in 0..64 {
         let mut buffer = vec![1; length];
-        assert!(!key.open_in_place(counter, &text, &mut buffer, &tag));
         assert!(!key.open_alone(counter, &mut buffer, &tag));
     }
-    for source in [&text[..31], &[&text[..], &[0]].concat(), &[]] {
-        let mut buffer = copy_of(&text);
-        assert!(!key.open_in_place(counter, source, &mut buffer, &tag));
+    let message = copy_of(&[&text[..], &tag].concat());
+    for length in (0..200).filter(|length| *length != message.len()) {
+        let mut message = message.clone();
+        message.resize(length, 0);
+        let mut buffer = vec![1; length.saturating_sub(16)];
+        assert!(!key.open(counter, &mut message, &mut buffer));
     }
-    // No pieces at all, and more than fit, each of which would.
-    for count in [0, 2, 3] {
-        let mut buffer = copy_of(&text);
-        assert!(
-            !key.open_in_place_pieces(counter, &mut buffer, &tag, |each| {
-                (0..count).for_each(|_| each(&text));
-            })
-        );
+    for length in (0..200).filter(|length| *length != message.len() - 16) {
+        assert!(!key.open(counter, &mut message.clone(), &mut vec![1; length]));
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod peer;
 pub(crate) mod socket;
 pub(crate) mod sync;
 pub(crate) mod workqueue;
+pub(crate) mod workspace;
 
 /// Where a peer is: a number, which packets carry as that of their parts.
 pub(crate) mod endpoint {

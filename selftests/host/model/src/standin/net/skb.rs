@@ -117,16 +117,6 @@ impl SkBuff {
         Ok(())
     }
 
-    pub(crate) fn for_each_piece(
-        &self,
-        offset: usize,
-        len: usize,
-        each: &mut dyn FnMut(&[u8]),
-    ) -> Result {
-        each(self.bytes.get(offset..offset + len).ok_or(EINVAL)?);
-        Ok(())
-    }
-
     pub(crate) fn copy_finished(&self, to: &mut [u8]) -> bool {
         to.copy_from_slice(&self.bytes);
         true
@@ -179,10 +169,6 @@ impl SkBuff {
     pub(crate) fn extract(&self, offset: usize, len: usize) -> Result<Self> {
         let bytes = self.bytes.get(offset..offset + len).ok_or(EINVAL)?;
         Ok(Self::of_bytes(bytes.to_vec(), 1))
-    }
-
-    pub(crate) fn has_foreign_pages(&self) -> bool {
-        false
     }
 
     pub(crate) fn take_owner(&mut self, _: &mut Self) {}
