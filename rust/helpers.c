@@ -60,10 +60,9 @@ int rust_helper_xa_alloc_cyclic_bh(struct xarray *xa, u32 *id, void *entry, u32 
 	return xa_alloc_cyclic_bh(xa, id, entry, xa_limit_32b, next, gfp);
 }
 
-/* Only a present entry is replaced, so this never allocates. */
-void *rust_helper_xa_replace_bh(struct xarray *xa, unsigned long index, void *entry)
+void *rust_helper_xa_cmpxchg_bh(struct xarray *xa, unsigned long index, void *old, void *entry, gfp_t gfp)
 {
-	return xa_load(xa, index) ? xa_store_bh(xa, index, entry, GFP_ATOMIC) : NULL;
+	return xa_cmpxchg_bh(xa, index, old, entry, gfp);
 }
 
 void *rust_helper_xa_find_present(struct xarray *xa, unsigned long *index)

@@ -96,17 +96,31 @@ impl<T> IdTable<T> {
     pub(crate) fn replace(&self, id: u32, value: RcuArc<T>) -> bool {
         let raw = value.into_raw();
         let entry = raw.cast_mut().cast();
-        // SAFETY: The array is initialised.
-        let former = unsafe { bindings::xa_replace_bh(self.xa.get(), id as usize, entry) };
-        let former = former.cast::<T>();
-        if former.is_null() {
-            // SAFETY: The table did not take the value.
-            drop(unsafe { RcuArc::from_raw(raw) });
-            return false;
+        loop {
+            // SAFETY: The array is initialised.
+            let former = unsafe { bindings::xa_load(self.xa.get(), id as usize) };
+            if former.is_null() {
+                // SAFETY: The table did not take the value.
+                drop(unsafe { RcuArc::from_raw(raw) });
+                return false;
+            }
+            // SAFETY: As above. What is not null has its place, so none is allocated.
+            let seen = unsafe {
+                bindings::xa_cmpxchg_bh(
+                    self.xa.get(),
+                    id as usize,
+                    former,
+                    entry,
+                    Gfp::Atomic.raw(),
+                )
+            };
+            if seen == former {
+                // SAFETY: By the type invariant the count of what was replaced was the table's, which
+                // gave it up.
+                drop(unsafe { RcuArc::from_raw(former.cast::<T>()) });
+                return true;
+            }
         }
-        // SAFETY: By the type invariant the entry's count was the table's, which gave it up.
-        drop(unsafe { RcuArc::from_raw(former) });
-        true
     }
 
     /// Takes a number out of the table.

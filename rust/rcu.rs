@@ -72,7 +72,7 @@ unsafe impl<T: Send + Sync> Sync for RcuArc<T> {}
 // The pointer may be moved whatever it points to.
 impl<T> Unpin for RcuArc<T> {}
 
-impl<T> RcuArc<T> {
+impl<T: Send + Sync + 'static> RcuArc<T> {
     /// Allocates and initialises a value in place.
     ///
     /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
@@ -119,7 +119,9 @@ impl<T> RcuArc<T> {
         };
         Self::pin_init(init, Gfp::Kernel)
     }
+}
 
+impl<T> RcuArc<T> {
     /// Returns whether both point to the same value.
     #[inline]
     pub(crate) fn ptr_eq(&self, other: &Self) -> bool {

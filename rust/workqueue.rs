@@ -66,7 +66,7 @@ impl OwnedQueue {
         unsafe { bindings::__flush_workqueue(self.queue.as_ptr()) };
     }
 
-    /// Queues an item to run on one CPU.
+    /// Queues an item to run on one CPU, or anywhere if there is no such CPU.
     ///
     /// Context: any.
     pub(crate) fn enqueue_on<W, const ID: u64>(&self, cpu: u32, work: W) -> W::EnqueueOutput
@@ -74,6 +74,11 @@ impl OwnedQueue {
         W: RawWorkItem<ID> + Send + 'static,
     {
         let queue = self.queue.as_ptr();
+        let cpu = if cpu < kernel::cpu::nr_cpu_ids() {
+            cpu
+        } else {
+            kernel::bindings::wq_misc_consts_WORK_CPU_UNBOUND
+        };
         // SAFETY: The closure returns `false` only if the item was already queued. The item is
         // `'static` and `Send`.
         unsafe { work.__enqueue(|item| bindings::queue_work_on(cpu as i32, queue, item.cast())) }

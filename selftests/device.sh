@@ -145,6 +145,17 @@ check "but can be asked" on inner wg show wg0
 check "down" ip -n inner link set wg0 down
 check_fails "it does not come up again" ip -n inner link set wg0 up
 check "and can be deleted" ip -n inner link del wg0
+host home spare
+cable home eth0 10.1.0.1/24,fd01::1/64 hall eth0 10.1.0.2/24,fd01::2/64
+wg_device home wg0 a 1
+on home wg set wg0 peer "${public[b]}" allowed-ips 10.2.0.2/32 endpoint '[fd01::2]:2'
+ip -n home link set wg0 netns inner; ip -n inner address add 10.2.0.1/24 dev wg0; ip -n inner link set wg0 up
+check "another such link, over IPv6" on inner ping -c 2 -i 0.2 -W 5 10.2.0.2
+# The memory of a namespace is used again after the next one has died; a route would still point there.
+check "its first namespace dies" ip netns del home
+check "which it sees" soon 10 bash -c "ip -n inner link show wg0 | grep -q NO-CARRIER"
+check "another namespace dies" bash -c 'ip netns del spare && sleep 2'
+check "then the link is deleted, which has none of the first one's routes left" bash -c 'ip -n inner link del wg0 && sleep 1'
 host one two
 ip -n one link add wg0 type wireguard; ip -n one link set wg0 netns two; ip -n two link set wg0 up
 check "the other way round: the namespace in which a moved link lives dies first" bash -c 'ip netns del two && ip netns del one'

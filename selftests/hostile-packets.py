@@ -11,12 +11,14 @@ import select
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from inet import b64, checksum  # noqa: E402
-from netlink import Links, in_netns, run  # noqa: E402
+import wgnetlink  # noqa: E402
+from netlink import Links, attribute, in_netns, run  # noqa: E402
 from tap import Checks  # noqa: E402
 from wgnetlink import WireGuard  # noqa: E402
 from wgpeer import *  # noqa: E402,F403
@@ -226,7 +228,7 @@ MAIN_IPS = "192.168.50.2/32,fd50::2/128"
 
 def counters():
     stats = links.statistics("wg0")
-    peers = netlink.get(b"" + __import__("wgnetlink").name("wg0"))[1]["peers"]
+    peers = netlink.get(wgnetlink.name("wg0"))[1]["peers"]
     stats["peer_rx"] = struct.unpack("=Q", peers[main_key.public][7])[0] if main_key.public in peers else 0
     return stats
 
@@ -789,7 +791,32 @@ def floods():
     checks.ok(echo(session6, main4, 502) and netlink.peer("wg0", main_key.public)["endpoint"] == "10.9.0.2:5000", "one data packet from IPv4 brings it back")
 
 
-BLOCKS = [known_answers, initiations, responses, cookies, under_load, data, offload, window, floods]
+def key_changes():
+    checks.chapter("The device's key changes while initiations are handled")
+    callers = [Key() for _ in range(12)]
+    for number, caller in enumerate(callers):
+        add_peer(caller, "192.168.60.%d/32" % number)
+    sock, keys, rounds, lost = udp("10.9.0.2", 5004), [device_key, Key()], 16, []
+    for number in range(rounds):
+        old, new = keys[number % 2], keys[1 - number % 2]
+        initiations = [Peer(caller, old.public).initiation(tai64n(time.time() + n / 1000)) for n in range(8) for caller in callers]
+        # Beside us, so that some of them are being handled when the key changes.
+        sender = threading.Thread(target=send_all, args=(sock, initiations, 0.0002))
+        sender.start()
+        time.sleep(random.uniform(0.002, 0.02))
+        netlink.call(wgnetlink.SET, wgnetlink.name("wg0"), attribute(wgnetlink.D_PRIVATE, new.private))
+        sender.join()
+        time.sleep(0.1)
+        # Nothing that was computed with the old key may be left.
+        lost += ["round %d, caller %d" % (number, index) for index, caller in enumerate(callers) if not shake(Peer(caller, new.public), sock)]
+    checks.equal(lost, [], "%d times: all callers can shake hands with the new key" % rounds)
+    for caller in callers:
+        remove_peer(caller)
+    checks.ok(heartbeat(), "and others, with the first key")
+    checks.quiet_kernel("no kernel message")
+
+
+BLOCKS = [known_answers, initiations, responses, cookies, under_load, data, offload, window, key_changes, floods]
 try:
     wanted = sys.argv[1:] or [function.__name__ for function in BLOCKS]
     add_peer(main_key, MAIN_IPS)

@@ -19,7 +19,7 @@ use kernel::{
     new_work,
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
+        atomic::{Atomic, Full, Relaxed},
         Arc,
     },
     workqueue::{impl_has_work, Work, WorkItem},
@@ -73,6 +73,8 @@ pub(crate) struct Batch<D: Direction> {
     keypair: RcuArc<Keypair>,
     /// How many packets the batch was made of; changes under the lock of its queue.
     count: Atomic<i64>,
+    /// One more than the CPU that was claimed to work on it, zero if none was.
+    claimed: Atomic<i32>,
     #[pin]
     stage: SpinLockBh<Stage<D>>,
     #[pin]
@@ -99,12 +101,32 @@ impl<D: Direction> Batch<D> {
             try_pin_init!(Self {
                 keypair,
                 count: Atomic::new(count),
+                claimed: Atomic::new(0),
                 stage <- new_spinlock_bh!(Stage::Waiting(input), "Batch::stage"),
                 links <- ListLinks::new(),
                 work <- new_work!("Batch::work"),
             }),
             GFP_ATOMIC,
         )
+    }
+
+    /// Gives the batch to a CPU that was claimed for it.
+    fn give_to(this: Arc<Self>, cpu: u32) {
+        this.claimed.store(cpu as i32 + 1, Relaxed);
+        let engine = &this.keypair.peer.device.engine;
+        if engine.crypt().enqueue_on(cpu, this.clone()).is_err() {
+            this.release_claimed();
+        }
+    }
+
+    /// Lets the CPU that was claimed have other batches. It may not be the one that did the work: that
+    /// may have gone offline.
+    fn release_claimed(&self) {
+        let claimed = self.claimed.xchg(0, Full);
+        if claimed != 0 {
+            let engine = &self.keypair.peer.device.engine;
+            engine.release_cpu((claimed - 1) as u32);
+        }
     }
 
     /// Does the work, unless somebody else has begun it.
@@ -155,9 +177,7 @@ impl<D: Direction> WorkItem for Batch<D> {
 
     fn run(this: Arc<Self>) {
         this.work_if_waiting();
-        let engine = &this.keypair.peer.device.engine;
-        // Batches are only queued on per-CPU queues, whose workers stay where they are.
-        engine.release_cpu(here());
+        this.release_claimed();
         D::finished(&this.keypair);
     }
 }
@@ -243,19 +263,17 @@ impl<D: Direction> InOrder<D> {
         queued.batches.push_back(batch);
         drop(queued);
         let engine = &arc.keypair.peer.device.engine;
-        let cpu = match helper {
-            Helper::Never => return Ok(()),
-            Helper::Here => None,
-            Helper::IfIdle => engine.claim_idle_cpu(),
-            Helper::Later => Some(here()),
-        };
-        match cpu {
-            Some(cpu) => {
-                if engine.crypt().enqueue_on(cpu, arc.clone()).is_err() {
-                    engine.release_cpu(cpu);
-                }
+        match helper {
+            Helper::Never => {}
+            Helper::Here => arc.work_if_waiting(),
+            Helper::IfIdle => match engine.claim_idle_cpu() {
+                Some(cpu) => Batch::give_to(arc, cpu),
+                None => arc.work_if_waiting(),
+            },
+            Helper::Later => {
+                // Nobody else knows of it, so it is not queued already.
+                let _ = engine.crypt().enqueue_on(here(), arc.clone());
             }
-            None => arc.work_if_waiting(),
         }
         Ok(())
     }
@@ -312,9 +330,7 @@ impl<D: Direction> InOrder<D> {
             let Some(cpu) = engine.claim_idle_cpu() else {
                 return;
             };
-            if engine.crypt().enqueue_on(cpu, Arc::from(batch)).is_err() {
-                engine.release_cpu(cpu);
-            }
+            Batch::give_to(Arc::from(batch), cpu);
         }
     }
 

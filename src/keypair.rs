@@ -116,8 +116,12 @@ impl Keypair {
     }
 
     /// Numbers `count` messages: returns the counter of the first, `None` when the keypair's
-    /// numbers are used up.
+    /// numbers are used up, or sending was forbidden.
     pub(crate) fn reserve_counters(&self, count: usize) -> Option<u64> {
+        // Before anything is added: the sum must not overflow, however often this is called.
+        if !self.sending_is_valid() || self.sent() >= REJECT_AFTER_MESSAGES {
+            return None;
+        }
         let first = self.sent.fetch_add(count as i64, Relaxed) as u64;
         match first.checked_add(count as u64) {
             Some(end) if end <= REJECT_AFTER_MESSAGES => Some(first),

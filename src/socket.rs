@@ -144,7 +144,7 @@ impl Sockets {
                 }
                 let mut found = self.v4.route_v4(&mut flow, guard);
                 let unusable = match &found {
-                    Ok(route) => interface != 0 && route.interface() != interface,
+                    Ok(route) => interface != 0 && route.interface(guard) != interface,
                     Err(e) => interface != 0 && *e == EINVAL,
                 };
                 if unusable {

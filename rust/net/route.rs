@@ -9,7 +9,7 @@
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
-use crate::{bindings, gfp::Gfp};
+use crate::{bindings, gfp::Gfp, rcu::Guard};
 
 /// A counted reference to a route (`struct dst_entry`).
 ///
@@ -45,9 +45,8 @@ impl Route {
     }
 
     /// Returns the index of the interface that the route leaves by.
-    pub(crate) fn interface(&self) -> i32 {
-        // SAFETY: The route is valid, and so is its device while RCU is held, which the callee's
-        // caller, a transmit path, does.
+    pub(crate) fn interface(&self, _guard: &Guard) -> i32 {
+        // SAFETY: The route is valid, and so is its device while RCU is held.
         unsafe { (*bindings::dst_dev(self.dst.as_ptr())).ifindex }
     }
 
@@ -142,9 +141,12 @@ impl RouteCache {
 
     /// Caches an IPv6 route with its source address. Context: softirqs disabled.
     pub(crate) fn set_v6(&self, route: &Route, source: [u8; 16]) {
+        if route.family() != bindings::AF_INET6 {
+            return;
+        }
         let source = super::udp::in6_addr(source);
-        // SAFETY: The cache is initialised and the route is valid; the callee takes a reference
-        // of its own.
+        // SAFETY: The cache is initialised and the route is a valid one of IPv6; the callee takes a
+        // reference of its own.
         unsafe { bindings::dst_cache_set_ip6(self.cache.get(), route.dst.as_ptr(), &source) };
     }
 

@@ -221,9 +221,12 @@ impl SkBuff {
     /// Appends the bytes of a piece from `offset` on to a packet without a linear part.
     ///
     /// Errors: `ENOSPC` if the packet has as many pieces as it can, `EINVAL` if there is nothing
-    /// behind `offset`.
+    /// behind `offset`, or the packet's size was accounted to a socket already.
     pub(crate) fn append(&mut self, piece: Piece, offset: usize) -> Result {
         let len = piece.len.checked_sub(offset).ok_or(EINVAL)?;
+        if !self.skb().sk.is_null() {
+            return Err(EINVAL);
+        }
         // SAFETY: The shared info of a valid buffer is valid.
         let count = usize::from(unsafe { (*self.shared_info()).nr_frags });
         if len == 0 {
@@ -433,6 +436,9 @@ impl SkBuff {
     /// Returns the linear part from an offset into the buffer on.
     #[inline]
     fn linear_from(&self, offset: u16) -> &[u8] {
+        // Elsewhere `tail` is a pointer.
+        const { assert!(usize::BITS == 64) };
+
         let skb = self.skb();
         let end = skb.tail as usize;
         let start = usize::from(offset).min(end);
@@ -671,7 +677,12 @@ impl SkBuff {
     }
 
     /// Gets a buffer that holds the payload of a datagram ready to be sent through `dev`.
-    pub(super) fn prepare_sending(&mut self, dev: &NetDevice, mark: u32) {
+    pub(super) fn prepare_sending(&mut self, dev: &NetDevice, mark: u32) -> Result {
+        const UDP_AND_IPV6: usize = 8 + 40;
+
+        if self.headroom() < UDP_AND_IPV6 {
+            return Err(EINVAL);
+        }
         let offset = self.headroom() as u16;
         let headers = self.headers_mut();
         headers.inner_network_header = offset;
@@ -687,6 +698,7 @@ impl SkBuff {
                 .dev = dev.as_raw();
             bindings::skb_set_ignore_df(self.raw());
         }
+        Ok(())
     }
 
     /// Drops the packet for a reason. Always inline: the kernel notes who called it.

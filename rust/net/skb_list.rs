@@ -122,15 +122,12 @@ impl SkbList {
         }
     }
 
-    /// Calls a function for each buffer.
+    /// Calls a function for each buffer, which may put another one in its place.
     pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut SkBuff)) {
-        let mut next = self.head;
-        while let Some(ptr) = next {
-            // SAFETY: The chain is valid, and the buffer stays the list's.
-            let mut skb = core::mem::ManuallyDrop::new(unsafe { SkBuff::from_raw(ptr) });
+        let mut rest = core::mem::replace(self, Self::new());
+        while let Some(mut skb) = rest.pop_front() {
             f(&mut skb);
-            // SAFETY: As above.
-            next = NonNull::new(unsafe { *skb_next(ptr) });
+            self.push_back(skb);
         }
     }
 }

@@ -264,7 +264,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     /// Sends a datagram over IPv4. The buffer holds its payload and has room for the headers.
     ///
     /// The IP layer counts it as sent by `dev`. Context: softirqs disabled. Errors: `ENONET`,
-    /// `EAFNOSUPPORT`.
+    /// `EAFNOSUPPORT`, `EINVAL` without that room.
     pub(crate) fn send_v4(
         &self,
         dev: &NetDevice,
@@ -278,7 +278,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         if self.family != Family::V4 || route.family() != bindings::AF_INET {
             return Err(EAFNOSUPPORT);
         }
-        skb.prepare_sending(dev, flow.mark);
+        skb.prepare_sending(dev, flow.mark)?;
         let ttl = route.hop_limit_v4();
         // SAFETY: The route is one of IPv4 and its reference given up; the socket is open while
         // the guard is held; the buffer is ours to give.
@@ -316,7 +316,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         if self.family != Family::V6 || route.family() != bindings::AF_INET6 {
             return Err(EAFNOSUPPORT);
         }
-        skb.prepare_sending(dev, flow.mark);
+        skb.prepare_sending(dev, flow.mark)?;
         let hop_limit = route.hop_limit_v6();
         // SAFETY: As in `send_v4`, for IPv6.
         unsafe {

@@ -44,14 +44,17 @@ macro_rules! impl_has_work {
 pub use crate::{impl_has_work, new_work};
 
 /// A reference to an item that can be queued.
-pub trait Queueable<const ID: u64>: Sized + 'static {
+pub trait Queueable<const ID: u64>: Sized + Send + 'static {
     /// Tells items apart.
     fn address(&self) -> usize;
 
     fn run(self);
 }
 
-impl<T: WorkItem<ID, Pointer = Arc<T>> + 'static, const ID: u64> Queueable<ID> for Arc<T> {
+impl<T, const ID: u64> Queueable<ID> for Arc<T>
+where
+    T: WorkItem<ID, Pointer = Arc<T>> + Send + Sync + 'static,
+{
     fn address(&self) -> usize {
         self.as_ptr() as usize
     }
@@ -65,7 +68,7 @@ impl<T: WorkItem<ID, Pointer = Arc<T>> + 'static, const ID: u64> Queueable<ID> f
 type Key = (usize, u64);
 
 struct State {
-    waiting: Vec<VecDeque<(Key, Box<dyn FnOnce()>)>>,
+    waiting: Vec<VecDeque<(Key, Box<dyn FnOnce() + Send>)>>,
     running: Vec<Option<Key>>,
     ends: bool,
 }

@@ -38,7 +38,7 @@ impl OwnedQueue {
 
 impl<T, const ID: u64> Queueable<ID> for RcuArc<T>
 where
-    T: WorkItem<ID, Pointer = Self> + 'static,
+    T: WorkItem<ID, Pointer = Self> + Send + Sync + 'static,
 {
     fn address(&self) -> usize {
         (&raw const **self) as usize
