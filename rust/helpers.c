@@ -162,6 +162,11 @@ netdev_features_t rust_helper_tunnel_features(void)
 	return NETIF_F_HW_CSUM | NETIF_F_RXCSUM | NETIF_F_SG | NETIF_F_GSO | NETIF_F_GSO_SOFTWARE | NETIF_F_HIGHDMA;
 }
 
+int rust_helper_dev_recursion_level(void)
+{
+	return dev_recursion_level();
+}
+
 void rust_helper_dev_sw_netstats_rx_add(struct net_device *dev, unsigned int len)
 {
 	dev_sw_netstats_rx_add(dev, len);

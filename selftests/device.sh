@@ -167,6 +167,23 @@ for name in hall inner; do ip netns del $name; done
 soon 10 bash -c '[ "$(ip netns list | grep -c "^\(home\|hall\|inner\|one\|two\)\b")" = 0 ]'
 check_quiet_kernel "no kernel message so far"
 
+chapter "Four tunnels, each in the one before"
+host up down
+cable up eth0 10.1.0.1/24,fd01::1/64 down eth0 10.1.0.2/24,fd01::2/64
+for depth in 1 2 3 4; do
+	wg_device up "wg$depth" a "$depth" && wg_device down "wg$depth" b "$depth"
+	on up wg set "wg$depth" peer "${public[b]}" allowed-ips "10.1.$depth.2/32" endpoint "10.1.$((depth - 1)).2:$depth"
+	on down wg set "wg$depth" peer "${public[a]}" allowed-ips "10.1.$depth.1/32"
+	ip -n up address add "10.1.$depth.1/24" dev "wg$depth"; ip -n up link set "wg$depth" up
+	ip -n down address add "10.1.$depth.2/24" dev "wg$depth"; ip -n down link set "wg$depth" up
+	check "packets pass through $depth" on up ping -c 3 -i 0.2 -W 5 "10.1.$depth.2"
+done
+check "large ones, too" on up ping -c 3 -i 0.2 -W 5 -s 4000 10.1.4.2
+iperf_server down
+check_prints "and TCP" '[1-9].* Mbit/s' iperf up -c 10.1.4.2 -n 500K
+for name in up down; do ip netns del $name; done
+check_quiet_kernel "no kernel message"
+
 chapter "A tunnel, its outside IPv4 or IPv6"
 cable a eth0 10.1.0.1/24,fd01::1/64 b eth0 10.1.0.2/24,fd01::2/64
 tunnel() {

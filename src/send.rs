@@ -15,7 +15,7 @@ use crate::{
     keypair::Keypair,
     messages::{DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME},
     net::{
-        device::Trouble,
+        device::{transmit_depth, Trouble},
         drop_reason::DropReason,
         icmp,
         skb::{Control, Protocol, SkBuff},
@@ -32,6 +32,10 @@ pub(crate) const OUTER_HEADROOM: usize = 64 + 40 + 8;
 
 /// A batch with more bytes than this is worth another CPU's attention.
 const OFFLOAD_BYTES: usize = 4096;
+
+/// A packet that is being sent through more devices than this at once is in its third tunnel or
+/// deeper, since a tunnel counts twice. The kernel allows for few, and has no stack for many.
+const DEEP: u32 = 2;
 
 /// How many packets are collected at most while a peer is busy.
 const COLLECTED_PACKETS: usize = 64;
@@ -189,7 +193,8 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
 ///
 /// A lone packet is encrypted and sent where it is, which is the quickest. When many come without
 /// an answer in between, they are collected for a moment and sent together, which is the cheapest.
-/// A large packet, or what is left of one, goes to another CPU if one has nothing to do.
+/// A large packet, or what is left of one, goes to another CPU if one has nothing to do. In tunnels
+/// within tunnels a work item begins anew.
 fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
     let peer = &keypair.peer;
     let mut packets = packets;
@@ -198,7 +203,9 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         bytes = bytes.saturating_add(skb.len());
         parts = parts.saturating_add(skb.parts());
     });
-    if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
+    if transmit_depth() > DEEP {
+        enqueue(keypair, packets, Helper::Later);
+    } else if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
         enqueue(keypair, packets, Helper::IfIdle);
     } else if bytes <= OFFLOAD_BYTES && peer.pace.is_busy(parts) {
         let mut packets = Some(packets);

@@ -13,6 +13,14 @@ use super::{
 };
 use crate::bindings;
 
+/// Returns how many transmissions this one is within: of devices without a queue, and of tunnels, which
+/// hand packets on while they are being handed one. Context: softirqs disabled.
+#[inline]
+pub(crate) fn transmit_depth() -> u32 {
+    // SAFETY: May always be called.
+    unsafe { bindings::dev_recursion_level() as u32 }
+}
+
 /// A network device (`struct net_device`).
 ///
 /// While an [`ARef`](kernel::sync::aref::ARef) to one exists, unregistering the device does not
