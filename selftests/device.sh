@@ -249,9 +249,9 @@ done
 ip -n a link set wg0 mtu 1420; ip -n b link set wg0 mtu 1420
 for n in a b; do ip -n $n address replace "fd02::$([ $n = a ] && echo 1 || echo 2)/64" dev wg0; done
 iperf_server b
-check_prints "eight TCP streams at once" '[1-9].* Mbit/s' iperf a -c 10.2.0.2 -t 2 -P 8
-check_prints "and back, over IPv6" '[1-9].* Mbit/s' iperf a -c fd02::2 -t 2 -P 8 -R
-check_prints "both ways at once" '[1-9].* Mbit/s' iperf a -c 10.2.0.2 -t 2 --bidir
+check_prints "eight TCP streams at once" '[1-9].* Mbit/s' iperf a -c 10.2.0.2 -n 2M -P 8
+check_prints "and back, over IPv6" '[1-9].* Mbit/s' iperf a -c fd02::2 -n 2M -P 8 -R
+check_prints "both ways at once" '[1-9].* Mbit/s' iperf a -c 10.2.0.2 -n 2M --bidir
 check_prints "UDP of 64 bytes" '[1-9].* Mbit/s' iperf a -c 10.2.0.2 -t 2 -u -b 2M -l 64
 check_prints "UDP of 9,000 bytes, in fragments" '[1-9].* Mbit/s' iperf a -c 10.2.0.2 -t 2 -u -b 10M -l 9000
 check_equal "neither end counted a fault of the other" "$(for n in a b; do statistic $n wg0 rx_errors; statistic $n wg0 rx_dropped; done | xargs)" "0 0 0 0"
