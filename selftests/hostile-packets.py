@@ -535,6 +535,9 @@ def cookies():
 
 def under_load():
     checks.chapter("Under a flood of initiations")
+    if os.path.exists("/sys/kernel/debug/kmemleak"):
+        checks.note("left out: on the instrumented kernel a message takes longer to arrive than to be handled, so none ever waits")
+        return
     remove_peer(main_key)
     add_peer(main_key, MAIN_IPS)
     before = counters()
