@@ -181,7 +181,8 @@ done
 check "large ones, too" on up ping -c 3 -i 0.2 -W 5 -s 4000 10.1.4.2
 iperf_server down
 check_prints "and TCP" '[1-9].* Mbit/s' iperf up -c 10.1.4.2 -n 500K
-for name in up down; do ip netns del $name; done
+# With what runs in them: they would live on, and so would the tunnels.
+for name in up down; do ip netns pids $name | xargs -r kill; ip netns del $name; done
 check_quiet_kernel "no kernel message"
 
 chapter "A tunnel, its outside IPv4 or IPv6"
