@@ -112,9 +112,11 @@ impl<D: Direction> Batch<D> {
 
     /// Gives the batch to a CPU that was claimed for it.
     fn give_to(this: Arc<Self>, cpu: u32) {
-        this.claimed.store(cpu as i32 + 1, Relaxed);
         let engine = &this.keypair.peer.device.engine;
-        if engine.crypt().enqueue_on(cpu, this.clone()).is_err() {
+        // It may wait for another CPU already, which must not be forgotten.
+        if this.claimed.cmpxchg(0, cpu as i32 + 1, Full).is_err() {
+            engine.release_cpu(cpu);
+        } else if engine.crypt().enqueue_on(cpu, this.clone()).is_err() {
             this.release_claimed();
         }
     }
