@@ -49,6 +49,16 @@ pub(crate) trait Direction: Send + Sync + Sized + 'static {
     /// How many packets these are.
     fn count(input: &Self::Input) -> usize;
 
+    /// Something enters a queue: what is decided here is decided in the queue's order. Context: softirqs
+    /// disabled, under the queue's lock.
+    fn enter(keypair: &Keypair, input: &mut Self::Input);
+
+    /// Returns whether more may be added to what nobody has begun to work on.
+    fn has_room(waiting: &Self::Input, more: &Self::Input) -> bool;
+
+    /// Adds it.
+    fn add(waiting: &mut Self::Input, more: Self::Input);
+
     /// Drops what the queue has no room for.
     fn refuse(input: Self::Input);
 
@@ -108,6 +118,13 @@ impl<D: Direction> Batch<D> {
             }),
             GFP_ATOMIC,
         )
+    }
+
+    /// Tells the input that it enters the queue.
+    fn enter(&self) {
+        if let Stage::Waiting(input) = &mut *self.stage.lock() {
+            D::enter(&self.keypair, input);
+        }
     }
 
     /// Gives the batch to a CPU that was claimed for it.
@@ -261,6 +278,7 @@ impl<D: Direction> InOrder<D> {
         if queued.is_idle() {
             queued.home = here();
         }
+        arc.enter();
         queued.packets += arc.count.load(Relaxed);
         queued.batches.push_back(batch);
         drop(queued);
@@ -292,34 +310,35 @@ impl<D: Direction> InOrder<D> {
         (!queued.is_idle() && queued.home != here()).then_some(queued.home)
     }
 
-    /// Adds a packet to the last batch, if it is one of this keypair's that nobody has begun to work
-    /// on.
+    /// Adds to the last batch, if it is one of this keypair's that nobody has begun to work on and
+    /// that has room. Otherwise gives the input back.
     ///
-    /// `add` returns whether it did.
+    /// Context: softirqs disabled.
     pub(crate) fn extend_last(
         &self,
         keypair: &RcuArc<Keypair>,
-        add: impl FnOnce(&mut D::Input) -> bool,
-    ) -> bool {
+        mut input: D::Input,
+    ) -> core::result::Result<(), D::Input> {
         let mut queued = self.queued.lock();
         let mut cursor = queued.batches.cursor_back();
         let Some(last) = cursor.peek_prev() else {
-            return false;
+            return Err(input);
         };
         if !last.keypair.ptr_eq(keypair) {
-            return false;
+            return Err(input);
         }
         let mut stage = last.stage.lock();
-        let added = match &mut *stage {
-            Stage::Waiting(input) => add(input),
-            _ => false,
+        let waiting = match &mut *stage {
+            Stage::Waiting(waiting) if D::has_room(waiting, &input) => waiting,
+            _ => return Err(input),
         };
+        let count = D::count(&input) as i64;
+        D::enter(keypair, &mut input);
+        D::add(waiting, input);
         drop(stage);
-        if added {
-            let _ = last.count.fetch_add(1, Relaxed);
-            queued.packets += 1;
-        }
-        added
+        let _ = last.count.fetch_add(count, Relaxed);
+        queued.packets += count;
+        Ok(())
     }
 
     /// Has other CPUs that are free begin with batches behind the first.
@@ -336,16 +355,24 @@ impl<D: Direction> InOrder<D> {
         }
     }
 
+    /// Returns whether nothing is in the queue, or out of it but not handed over. For tests.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queued.lock().is_idle()
+    }
+
     /// Becomes the only one to take batches out, if nobody is and none are waiting.
     ///
-    /// The caller may then pass packets on directly, and must call [`Self::drain_as_owner`] after.
-    pub(crate) fn begin_if_idle(&self) -> bool {
+    /// The caller may then work on this input and hand it over directly, as if it had been in the
+    /// queue, and must call [`Self::drain_as_owner`] after. Context: softirqs disabled.
+    pub(crate) fn begin_if_idle(&self, keypair: &Keypair, input: &mut D::Input) -> bool {
         let mut queued = self.queued.lock();
         if !queued.is_idle() {
             return false;
         }
         queued.home = here();
         queued.draining = true;
+        D::enter(keypair, input);
         true
     }
 

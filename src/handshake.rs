@@ -109,13 +109,11 @@ fn handle(
     skb: &SkBuff,
     load: usize,
 ) -> core::result::Result<(), DropReason> {
-    let control = skb.control();
     let mut buffer = [0u8; INITIATION_LEN];
     let message = buffer
-        .get_mut(..control.length as usize)
+        .get_mut(..skb.len())
         .ok_or(DropReason::SocketFilter)?;
-    skb.copy_bits(control.offset as usize, message)
-        .map_err(|_| DropReason::NoMem)?;
+    skb.copy_bits(0, message).map_err(|_| DropReason::NoMem)?;
     let kind = Kind::of_message(message).ok_or(DropReason::SocketFilter)?;
     let from = Endpoint::of_sender(skb).ok_or(DropReason::SocketFilter)?;
     if kind == Kind::CookieReply {

@@ -34,108 +34,39 @@ use crate::{
 /// How many datagrams make a full batch.
 const BATCH_DATAGRAMS: usize = 64;
 
-/// Takes a datagram from a socket of the device, or several in one (GRO).
+/// Takes a datagram from a socket of the device. (UDP has cut what GRO had merged.)
 ///
 /// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
-pub(crate) fn datagram(device: Borrowed<'_, Device>, mut skb: SkBuff) {
+pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff) {
     let guard = read_lock();
-    let len = skb.len();
-    let part = match skb.gso_size() {
-        0 => len,
-        size => size.min(len),
-    };
-    let Some(first) = start_of(&skb, 0, part) else {
-        skb.drop_for(if part < DATA_MIN_LEN {
-            DropReason::PktTooSmall
-        } else {
-            DropReason::SocketFilter
-        });
-        return;
-    };
-    if is_uniform(&skb, first, part) {
-        skb.set_control(range(0, len, part));
-        dispatch(device, skb, first, &guard);
-        return;
-    }
-    // Different messages that happen to be of the same length: each goes its own way.
-    let mut offset = 0;
-    while offset < len {
-        let this = part.min(len - offset);
-        if let Some(start) = start_of(&skb, offset, this) {
-            let alone = match start {
-                // A descriptor for what nobody knows would be the dearest part of it.
-                (Kind::Data, index) if device.session(index, &guard).is_none() => None,
-                (Kind::Data, _) => skb.share().map(|skb| (skb, offset)),
-                // Handshake messages may wait for long, and shall not keep all of this meanwhile.
-                _ => skb.extract(offset, this).ok().map(|skb| (skb, 0)),
-            };
-            if let Some((mut skb, offset)) = alone {
-                skb.set_control(range(offset, this, this));
-                dispatch(device, skb, start, &guard);
-            }
+    match start_of(&skb) {
+        Some((Kind::Data, index)) => data(device, skb, index, &guard),
+        Some((Kind::Initiation | Kind::Response | Kind::CookieReply, _)) => {
+            handshake::queue(device, skb);
         }
-        offset += this;
-    }
-    // Its messages have buffers or descriptors of their own.
-    skb.consume();
-}
-
-/// Notes which part of a buffer messages of length `part` are in. Datagrams are not that long.
-fn range(offset: usize, len: usize, part: usize) -> Control {
-    Control {
-        offset: offset as u32,
-        length: len as u32,
-        part: part as u32,
-        ..Control::default()
+        None if skb.len() < DATA_MIN_LEN => skb.drop_for(DropReason::PktTooSmall),
+        None => skb.drop_for(DropReason::SocketFilter),
     }
 }
 
-/// What a message is, and the index that it is for if it is data.
-type Start = (Kind, u32);
-
-/// Reads the start of a message.
-fn start_of(skb: &SkBuff, offset: usize, len: usize) -> Option<Start> {
-    if len < DATA_MIN_LEN {
+/// Reads the start of a message: what it is, and the index that it is for if it is data.
+fn start_of(skb: &SkBuff) -> Option<(Kind, u32)> {
+    if skb.len() < DATA_MIN_LEN {
         return None;
     }
     let mut start = [0u8; 8];
-    match skb.linear().get(offset..offset + start.len()) {
-        Some(bytes) => start.copy_from_slice(bytes),
-        None => skb.copy_bits(offset, &mut start).ok()?,
+    match skb.linear().first_chunk() {
+        Some(bytes) => start = *bytes,
+        None => skb.copy_bits(0, &mut start).ok()?,
     }
     let [a, b, c, d, index @ ..] = start;
-    Some((Kind::of([a, b, c, d], len)?, u32::from_le_bytes(index)))
+    Some((
+        Kind::of([a, b, c, d], skb.len())?,
+        u32::from_le_bytes(index),
+    ))
 }
 
-/// Returns whether all messages in the buffer are data for the same index.
-fn is_uniform(skb: &SkBuff, first: Start, part: usize) -> bool {
-    let len = skb.len();
-    if len == part {
-        return true;
-    }
-    if first.0 != Kind::Data {
-        return false;
-    }
-    let mut offset = part;
-    while offset < len {
-        let this = part.min(len - offset);
-        if start_of(skb, offset, this) != Some(first) {
-            return false;
-        }
-        offset += this;
-    }
-    true
-}
-
-/// Hands messages to whoever handles their kind.
-fn dispatch(device: Borrowed<'_, Device>, skb: SkBuff, (kind, index): Start, guard: &Guard) {
-    match kind {
-        Kind::Data => data(device, skb, index, guard),
-        Kind::Initiation | Kind::Response | Kind::CookieReply => handshake::queue(device, skb),
-    }
-}
-
-/// Puts data messages into the lane of their peer.
+/// Puts a data message into the lane of its peer.
 fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
         skb.drop_for(DropReason::SocketFilter);
@@ -155,22 +86,13 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
         peer.lane.leave(1);
         return;
     };
-    let mut skb = Some(skb);
-    let extended = lane.incoming.extend_last(&keypair, |sealed| {
-        if sealed.endpoint == endpoint && sealed.datagrams.len() < BATCH_DATAGRAMS {
-            if let Some(skb) = skb.take() {
-                sealed.datagrams.push_back(skb);
-            }
-        }
-        skb.is_none()
-    });
-    if let (false, Some(skb)) = (extended, skb) {
-        let mut datagrams = SkbList::new();
-        datagrams.push_back(skb);
-        let sealed = Sealed {
-            datagrams,
-            endpoint,
-        };
+    let mut datagrams = SkbList::new();
+    datagrams.push_back(skb);
+    let sealed = Sealed {
+        datagrams,
+        endpoint,
+    };
+    if let Err(sealed) = lane.incoming.extend_last(&keypair, sealed) {
         let queued = Batch::new(keypair.clone(), sealed)
             .and_then(|batch| lane.incoming.push(batch, MAX_QUEUED_PACKETS, Helper::Never))
             .is_ok();
@@ -206,6 +128,17 @@ impl Direction for Open {
         sealed.datagrams.len()
     }
 
+    /// A message brings its counter with it.
+    fn enter(_: &Keypair, _: &mut Sealed) {}
+
+    fn has_room(waiting: &Sealed, more: &Sealed) -> bool {
+        waiting.endpoint == more.endpoint && waiting.datagrams.len() < BATCH_DATAGRAMS
+    }
+
+    fn add(waiting: &mut Sealed, mut more: Sealed) {
+        waiting.datagrams.append(&mut more.datagrams);
+    }
+
     fn refuse(sealed: Sealed) {
         sealed.datagrams.drop_for(DropReason::FullRing);
     }
@@ -227,10 +160,18 @@ impl Direction for Open {
         };
         let mut workspace = lane.shelf.take();
         while let Some(datagram) = datagrams.pop_front() {
-            if open_datagram(keypair, &datagram, &mut workspace, &mut opened.packets) {
-                datagram.consume();
-            } else {
-                datagram.drop_for(DropReason::SkbCsum);
+            let ds = datagram.ds_field();
+            match open(keypair, &datagram, &mut workspace) {
+                Ok((counter, mut packet)) => {
+                    packet.set_control(Control {
+                        number: counter,
+                        length: packet.len() as u32,
+                        ds,
+                    });
+                    opened.packets.push_back(packet);
+                    datagram.consume();
+                }
+                Err(_) => datagram.drop_for(DropReason::SkbCsum),
             }
         }
         lane.shelf.put(workspace);
@@ -243,59 +184,18 @@ impl Direction for Open {
     }
 }
 
-/// Decrypts all messages of a datagram. Returns whether all of them were authentic.
-fn open_datagram(
-    keypair: &Keypair,
-    datagram: &SkBuff,
-    workspace: &mut Workspace,
-    packets: &mut SkbList,
-) -> bool {
-    let Control {
-        offset,
-        length,
-        part,
-        ..
-    } = datagram.control();
-    let (mut offset, part) = (offset as usize, part as usize);
-    let end = offset.saturating_add(length as usize);
-    let ds = datagram.ds_field();
-    let mut all = true;
-    while offset < end {
-        let len = part.min(end - offset);
-        match open(keypair, datagram, offset, len, workspace) {
-            Ok((counter, mut packet)) => {
-                packet.set_control(Control {
-                    number: counter,
-                    length: packet.len() as u32,
-                    ds,
-                    ..Control::default()
-                });
-                packets.push_back(packet);
-            }
-            Err(_) => all = false,
-        }
-        offset = offset.saturating_add(len.max(1));
-    }
-    all
-}
-
-/// Decrypts one data message (whitepaper section 5.4.6) into a buffer of its own, and returns its
+/// Decrypts a data message (whitepaper section 5.4.6) into a buffer of its own, and returns its
 /// counter with it.
 ///
 /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-fn open(
-    keypair: &Keypair,
-    datagram: &SkBuff,
-    offset: usize,
-    len: usize,
-    workspace: &mut Workspace,
-) -> Result<(u64, SkBuff)> {
+fn open(keypair: &Keypair, datagram: &SkBuff, workspace: &mut Workspace) -> Result<(u64, SkBuff)> {
+    let len = datagram.len();
     let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
     let Ok(message) = workspace.room(BEFORE_HEADER.saturating_add(len)) else {
-        return open_alone(keypair, datagram, offset, text_len);
+        return open_alone(keypair, datagram, text_len);
     };
     let all = message.get_mut(BEFORE_HEADER..).ok_or(EINVAL)?;
-    datagram.copy_bits(offset, all)?;
+    datagram.copy_bits(0, all)?;
     let header = all.first_chunk().and_then(DataHeader::parse);
     let counter = header.ok_or(EBADMSG)?.counter;
     let netdev = &keypair.peer.device.netdev;
@@ -308,22 +208,16 @@ fn open(
 
 /// As [`open`], without memory for a copy.
 #[cold]
-fn open_alone(
-    keypair: &Keypair,
-    datagram: &SkBuff,
-    offset: usize,
-    text_len: usize,
-) -> Result<(u64, SkBuff)> {
-    let text_at = offset + DATA_HEADER_LEN;
+fn open_alone(keypair: &Keypair, datagram: &SkBuff, text_len: usize) -> Result<(u64, SkBuff)> {
     let mut header = [0u8; DATA_HEADER_LEN];
-    datagram.copy_bits(offset, &mut header)?;
+    datagram.copy_bits(0, &mut header)?;
     let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
     let mut tag = [0u8; TAG_LEN];
-    datagram.copy_bits(text_at + text_len, &mut tag)?;
+    datagram.copy_bits(DATA_HEADER_LEN + text_len, &mut tag)?;
     let netdev = &keypair.peer.device.netdev;
     let packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
         let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
-        datagram.copy_bits(text_at, text)?;
+        datagram.copy_bits(DATA_HEADER_LEN, text)?;
         let authentic = keypair.receiving.open_alone(counter, buffer, &tag);
         authentic.then_some(()).ok_or(EBADMSG)
     })?;
@@ -345,7 +239,7 @@ pub(crate) fn deliver(
     receiver: &mut Receiver<'_>,
 ) -> usize {
     let peer = &keypair.peer;
-    let count = opened.packets.len().max(opened.datagrams as usize);
+    let count = opened.datagrams as usize;
     let mut packets = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
         peer.pace.received(packets.len());

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
 use kernel::prelude::*;
 
 use crate::{
@@ -28,17 +29,45 @@ const RUN_MESSAGES: usize = 64;
 /// How many bytes one buffer of datagrams may hold, so that it fits into an IP packet.
 const RUN_BYTES: usize = 65_000;
 
+/// How many packets make a full batch.
+const BATCH_PACKETS: usize = 64;
+
+/// What stands for the counter of a message that there is none for.
+const NO_COUNTER: u64 = u64::MAX;
+
 /// Encryption.
 pub(crate) struct Seal;
 
 impl Direction for Seal {
-    /// Packets as they were routed to the device; an empty one stands for a keepalive.
+    /// Packets as they were routed to the device, with the MTU of their routes as the length in their
+    /// control; an empty one stands for a keepalive. In a queue, the counter of the first message of
+    /// each is in its control, too.
     type Input = SkbList;
     /// Datagrams of data messages, ready to be sent.
     type Output = SkbList;
 
     fn count(packets: &SkbList) -> usize {
         packets.len()
+    }
+
+    /// Messages are numbered in the order in which they will be sent: if that were left to whoever
+    /// encrypts them, the one with the larger counter might leave first.
+    fn enter(keypair: &Keypair, packets: &mut SkbList) {
+        packets.for_each(|packet| {
+            let number = keypair.reserve_counters(messages_of(packet));
+            packet.set_control(Control {
+                number: number.unwrap_or(NO_COUNTER),
+                ..packet.control()
+            });
+        });
+    }
+
+    fn has_room(waiting: &SkbList, _: &SkbList) -> bool {
+        waiting.len() < BATCH_PACKETS
+    }
+
+    fn add(waiting: &mut SkbList, mut more: SkbList) {
+        waiting.append(&mut more);
     }
 
     fn refuse(packets: SkbList) {
@@ -48,18 +77,17 @@ impl Direction for Seal {
     fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
         let mut sealer = Sealer::new(keypair);
         while let Some(skb) = packets.pop_front() {
-            let mtu = skb.control().length as usize;
-            if skb.is_gso() {
+            let Control { length, number, .. } = skb.control();
+            if number == NO_COUNTER {
+                sealer.refuse(skb);
+            } else if skb.is_gso() {
+                let end = number.saturating_add(messages_of(&skb) as u64);
                 match skb.segment() {
-                    Ok(mut segments) => {
-                        while let Some(segment) = segments.pop_front() {
-                            sealer.add(segment, mtu);
-                        }
-                    }
+                    Ok(segments) => sealer.add_segments(segments, length, number..end),
                     Err(_) => sealer.dropped += 1,
                 }
             } else {
-                sealer.add(skb, mtu);
+                sealer.add(skb, length, number);
             }
         }
         sealer.finish()
@@ -67,6 +95,15 @@ impl Direction for Seal {
 
     fn finished(keypair: &RcuArc<Keypair>) {
         send::send_at_home(&keypair.peer, false);
+    }
+}
+
+/// Returns how many messages a packet will make, by what it says.
+fn messages_of(packet: &SkBuff) -> usize {
+    if packet.is_gso() {
+        packet.parts()
+    } else {
+        1
     }
 }
 
@@ -98,16 +135,34 @@ impl<'a> Sealer<'a> {
         }
     }
 
+    /// Adds what a GSO packet was cut into.
+    fn add_segments(&mut self, mut segments: SkbList, mtu: u32, mut counters: Range<u64>) {
+        while let Some(segment) = segments.pop_front() {
+            // It may have said wrongly how many it is.
+            let counter = counters.next();
+            match counter.or_else(|| self.keypair.reserve_counters(1)) {
+                Some(counter) => self.add(segment, mtu, counter),
+                None => self.refuse(segment),
+            }
+        }
+    }
+
+    /// Drops a packet that the session has no counter for.
+    fn refuse(&mut self, packet: SkBuff) {
+        self.dropped += 1;
+        packet.drop_for(DropReason::QueuePurge);
+    }
+
     /// Adds a packet.
-    fn add(&mut self, mut packet: SkBuff, mtu: usize) {
+    fn add(&mut self, mut packet: SkBuff, mtu: u32, counter: u64) {
         let len = packet.len();
-        let padded = len.saturating_add(padding(len, mtu));
+        let padded = len.saturating_add(padding(len, mtu as usize));
         let size = padded.saturating_add(DATA_MIN_LEN);
         let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
         packet.set_control(Control {
+            number: counter,
             length: padded as u32,
             ds,
-            ..Control::default()
         });
         // Its sender is to be told when it leaves, and no other.
         let alone = packet.wants_timestamp();
@@ -136,42 +191,23 @@ impl<'a> Sealer<'a> {
         if count == 0 {
             return;
         }
-        // Before counters are reserved: whether there is memory shows in no counter on the wire. If it
-        // is short, there may be some for one packet at a time.
-        let space = (count > 1).then(|| RunSpace::new(count, self.size).ok());
-        let Some(mut counter) = self.keypair.reserve_counters(count) else {
-            self.drop_run();
-            return;
-        };
-        if let Some(space) = space.flatten() {
-            if let Ok(datagrams) = space.seal(self.keypair, counter, &mut self.run) {
+        if count > 1 {
+            let space = RunSpace::new(count, self.size);
+            let sealed = space.and_then(|space| space.seal(self.keypair, &mut self.run));
+            if let Ok(datagrams) = sealed {
                 self.datagrams.push_back(datagrams);
-                self.run = SkbList::new();
                 return;
             }
-            // One of the packets is not what it seems, which the others shall not suffer from. Their
-            // counters must not be used again.
-            match self.keypair.reserve_counters(count) {
-                Some(again) => counter = again,
-                None => {
-                    self.drop_run();
-                    return;
-                }
-            }
         }
+        // If memory is short, there may be some for one packet at a time. Or one of them is not what it
+        // seems, which the others shall not suffer from: what was encrypted with their counters until
+        // that was seen has gone nowhere.
         while let Some(packet) = self.run.pop_front() {
-            match seal_single(self.keypair, counter, packet) {
+            match seal_single(self.keypair, packet) {
                 Ok(datagram) => self.datagrams.push_back(datagram),
                 Err(_) => self.dropped += 1,
             }
-            counter = counter.wrapping_add(1);
         }
-    }
-
-    /// Drops the packets of the run: the session has no counters left.
-    fn drop_run(&mut self) {
-        self.dropped += self.run.len();
-        core::mem::replace(&mut self.run, SkbList::new()).drop_for(DropReason::QueuePurge);
     }
 
     /// Returns the datagrams.
@@ -191,7 +227,8 @@ pub(crate) const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
 
 /// Makes a data message of a packet (whitepaper section 5.4.6) in a buffer that begins with
 /// [`BEFORE_HEADER`] bytes of scratch. Errors: `EINVAL` if the packet is not what it seems to be.
-fn seal_into(buffer: &mut [u8], keypair: &Keypair, counter: u64, packet: &SkBuff) -> Result {
+fn seal_into(buffer: &mut [u8], keypair: &Keypair, packet: &SkBuff) -> Result {
+    let counter = packet.control().number;
     let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
     if !packet.copy_finished(text.get_mut(..packet.len()).ok_or(EINVAL)?) {
         return Err(EINVAL);
@@ -211,10 +248,10 @@ fn seal_into(buffer: &mut [u8], keypair: &Keypair, counter: u64, packet: &SkBuff
 }
 
 /// Makes a datagram of one packet, which is dropped if that fails.
-fn seal_single(keypair: &Keypair, counter: u64, mut packet: SkBuff) -> Result<SkBuff> {
+fn seal_single(keypair: &Keypair, mut packet: SkBuff) -> Result<SkBuff> {
     let Control { length, ds, .. } = packet.control();
     let len = DATA_MIN_LEN.saturating_add(length as usize);
-    let fill = |buffer: &mut [u8]| seal_into(buffer, keypair, counter, &packet);
+    let fill = |buffer: &mut [u8]| seal_into(buffer, keypair, &packet);
     let made = SkBuff::alloc_with(OUTER_HEADROOM, BEFORE_HEADER, len, Gfp::Atomic, fill);
     let mut datagram = match made {
         Ok(datagram) => datagram,
@@ -270,15 +307,13 @@ impl RunSpace {
 
     /// Makes one buffer of datagrams of all packets. Takes packets out only if all goes well.
     /// Errors: `EINVAL` if one of them is not what it seems to be.
-    fn seal(mut self, keypair: &Keypair, first: u64, run: &mut SkbList) -> Result<SkBuff> {
+    fn seal(mut self, keypair: &Keypair, run: &mut SkbList) -> Result<SkBuff> {
         let count = run.len();
-        let mut counter = first;
         let mut place = (0, 0);
         let mut result = Ok(());
         run.for_each(|packet| {
             if result.is_ok() {
-                result = self.seal_at(place, keypair, counter, packet);
-                counter = counter.wrapping_add(1);
+                result = self.seal_at(place, keypair, packet);
                 place.1 += 1;
                 if place.1 == self.each {
                     place = (place.0 + 1, 0);
@@ -315,7 +350,6 @@ impl RunSpace {
         &mut self,
         (piece, nth): (usize, usize),
         keypair: &Keypair,
-        counter: u64,
         packet: &SkBuff,
     ) -> Result {
         let piece = self.pieces.get_mut(piece).and_then(Option::as_mut);
@@ -325,7 +359,7 @@ impl RunSpace {
         let end = start.saturating_add(BEFORE_HEADER).saturating_add(len);
         let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
         let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
-        seal_into(buffer, keypair, counter, packet)?;
+        seal_into(buffer, keypair, packet)?;
         *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
         if len < self.size {
             // Only the last one of a run is shorter.

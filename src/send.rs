@@ -37,9 +37,6 @@ const OFFLOAD_BYTES: usize = 4096;
 /// deeper, since a tunnel counts twice. The kernel allows for few, and has no stack for many.
 const DEEP: u32 = 2;
 
-/// How many packets are collected at most while a peer is busy.
-const COLLECTED_PACKETS: usize = 64;
-
 /// Takes a packet that was routed to the device.
 ///
 /// Context: softirqs disabled. Errors, each after the packet was dropped and counted:
@@ -208,23 +205,14 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
     } else if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
         enqueue(keypair, packets, Helper::IfIdle);
     } else if bytes <= OFFLOAD_BYTES && peer.pace.is_busy(parts) {
-        let mut packets = Some(packets);
-        let collected = peer.outgoing.extend_last(keypair, |waiting| {
-            if waiting.len() < COLLECTED_PACKETS {
-                if let Some(mut packets) = packets.take() {
-                    waiting.append(&mut packets);
-                }
-            }
-            packets.is_none()
-        });
-        if let (false, Some(packets)) = (collected, packets) {
+        if let Err(packets) = peer.outgoing.extend_last(keypair, packets) {
             // If a full batch waits, whoever sent it had better do the work than send even more.
             if peer.outgoing.home_elsewhere().is_none() {
                 again_if(peer, peer.outgoing.drain(deliver));
             }
             enqueue(keypair, packets, Helper::Later);
         }
-    } else if peer.outgoing.begin_if_idle() {
+    } else if peer.outgoing.begin_if_idle(keypair, &mut packets) {
         let datagrams = Seal::process(keypair, packets);
         peer.outgoing.hand_over(|| deliver(keypair, datagrams));
         again_if(peer, peer.outgoing.drain_as_owner(deliver));

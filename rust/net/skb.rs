@@ -76,10 +76,6 @@ pub(crate) struct Control {
     pub(crate) number: u64,
     /// A length.
     pub(crate) length: u32,
-    /// Where something begins.
-    pub(crate) offset: u32,
-    /// The length of each of several parts.
-    pub(crate) part: u32,
     /// A byte of the IP header.
     pub(crate) ds: u8,
 }
@@ -476,13 +472,6 @@ impl SkBuff {
         unsafe { bindings::skb_is_gso(self.raw()) }
     }
 
-    /// Returns the size of the pieces that a GSO packet stands for, zero for any other packet.
-    #[inline]
-    pub(crate) fn gso_size(&self) -> usize {
-        // SAFETY: The shared info of a valid buffer is valid.
-        usize::from(unsafe { (*self.shared_info()).gso_size })
-    }
-
     /// Cuts a GSO packet. The pieces share its memory and may have their checksums unfinished.
     ///
     /// Errors: `ENOMEM`, `EINVAL` if its headers are broken, `EPROTONOSUPPORT`; it is dropped. A
@@ -542,43 +531,6 @@ impl SkBuff {
         Some(Self {
             ptr: NonNull::new(ptr)?,
         })
-    }
-
-    /// Makes another descriptor of the same packet, to be treated as read-only like this one from
-    /// now on. Returns `None` if memory is short.
-    pub(crate) fn share(&self) -> Option<Self> {
-        // SAFETY: The buffer is valid.
-        let ptr = unsafe { bindings::skb_clone(self.raw(), Gfp::Atomic.raw()) };
-        // INVARIANT: The clone is ours.
-        Some(Self {
-            ptr: NonNull::new(ptr)?,
-        })
-    }
-
-    /// Copies a part of a received datagram into a buffer of its own, with the datagram's IP and
-    /// UDP headers in front, so that nothing holds on to what else is in this buffer.
-    ///
-    /// Context: any. Errors: `ENOMEM`, `EINVAL` if that part or the headers are not there.
-    pub(crate) fn extract(&self, offset: usize, len: usize) -> Result<Self> {
-        const UDP_HEADER: u16 = 8;
-
-        let from = self.headers();
-        let ip_len = from.transport_header.checked_sub(from.network_header);
-        let headers_len = ip_len.and_then(|len| len.checked_add(UDP_HEADER));
-        let headers_len = usize::from(headers_len.ok_or(EINVAL)?);
-        let headers = self.network_header().get(..headers_len).ok_or(EINVAL)?;
-        let mut copy = Self::alloc_with(headers_len, headers_len, len, Gfp::Atomic, |buffer| {
-            let (front, data) = buffer.split_at_mut_checked(headers_len).ok_or(EINVAL)?;
-            front.copy_from_slice(headers);
-            self.copy_bits(offset, data)
-        })?;
-        let start = copy.headroom().checked_sub(headers_len).ok_or(EINVAL)?;
-        let to = copy.headers_mut();
-        to.network_header = u16::try_from(start).map_err(|_| EINVAL)?;
-        to.transport_header = to.network_header.saturating_add(ip_len.unwrap_or(0));
-        to.protocol = from.protocol;
-        to.skb_iif = from.skb_iif;
-        Ok(copy)
     }
 
     /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.

@@ -27,8 +27,6 @@ impl Protocol {
 pub(crate) struct Control {
     pub(crate) number: u64,
     pub(crate) length: u32,
-    pub(crate) offset: u32,
-    pub(crate) part: u32,
     pub(crate) ds: u8,
 }
 
@@ -142,10 +140,6 @@ impl SkBuff {
         false
     }
 
-    pub(crate) fn gso_size(&self) -> usize {
-        0
-    }
-
     pub(crate) fn segment(self) -> Result<SkbList> {
         Err(EINVAL)
     }
@@ -160,15 +154,6 @@ impl SkBuff {
 
     pub(crate) fn unshare(self) -> Option<Self> {
         Some(self)
-    }
-
-    pub(crate) fn share(&self) -> Option<Self> {
-        None
-    }
-
-    pub(crate) fn extract(&self, offset: usize, len: usize) -> Result<Self> {
-        let bytes = self.bytes.get(offset..offset + len).ok_or(EINVAL)?;
-        Ok(Self::of_bytes(bytes.to_vec(), 1))
     }
 
     pub(crate) fn take_owner(&mut self, _: &mut Self) {}
