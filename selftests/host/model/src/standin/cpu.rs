@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two CPUs. What has softirqs disabled has its CPU for itself.
+//! CPUs, two of them unless a model wants more. What has softirqs disabled has its CPU for itself.
 
 use loom::sync::{Mutex, MutexGuard};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
-pub(crate) const CPUS: usize = 2;
+/// How many there can be.
+pub(crate) const CPUS: usize = 3;
+
+thread_local! {
+    static ONLINE: Cell<usize> = const { Cell::new(2) };
+}
+
+/// Begins a run with so many.
+pub(crate) fn set_online(count: usize) {
+    ONLINE.set(count);
+}
 
 pub(crate) fn online_count() -> usize {
-    CPUS
+    ONLINE.get()
 }
 
 pub(crate) fn next_online(cpu: u32) -> u32 {
-    (cpu + 1) % CPUS as u32
+    (cpu + 1) % online_count() as u32
 }
 
 pub(crate) fn cond_resched() {}
@@ -26,7 +36,7 @@ thread_local! {
     /// The CPUs of this run.
     static OCCUPIED: RefCell<Vec<Mutex<()>>> = const { RefCell::new(Vec::new()) };
     /// What softirqs of each CPU have to do. Only touched by who has that CPU for itself.
-    static PENDING: RefCell<[Vec<Softirq>; CPUS]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static PENDING: RefCell<[Vec<Softirq>; CPUS]> = const { RefCell::new([const { Vec::new() }; CPUS]) };
 }
 
 /// Something that a softirq does.

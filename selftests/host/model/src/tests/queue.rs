@@ -4,7 +4,7 @@
 //! comes out once, in order, by one at a time, and none stays in a queue.
 
 use super::explore;
-use crate::cpu::{SoftirqsDisabled, CPUS};
+use crate::cpu::{self, SoftirqsDisabled};
 use crate::crypto::Secret;
 use crate::device::{Device, Indices};
 use crate::engine::Engine;
@@ -18,7 +18,10 @@ use crate::rcu::{wait_for_all, RcuArc, RcuSlot};
 use crate::{receive, send};
 use loom::thread;
 
-/// Two CPUs, each of which works on what is queued for it; and a peer with a session.
+/// How many CPUs packets come from.
+const SOURCES: usize = 2;
+
+/// CPUs, each of which works on what is queued for it; and a peer with a session.
 struct World {
     device: RcuArc<Device>,
     peer: RcuArc<Peer>,
@@ -26,12 +29,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(cpus: usize) -> Self {
+        cpu::set_online(cpus);
         let engine = Engine::new().unwrap();
         let device = RcuArc::new(Device {
             netdev: NetDevice,
             indices: Indices,
-            lanes: NapiSet::new(CPUS, || Lane::new(engine.clone())),
+            lanes: NapiSet::new(cpus, || Lane::new(engine.clone())),
             peer: RcuSlot::empty(),
             session: RcuSlot::empty(),
             engine,
@@ -53,7 +57,7 @@ impl World {
             thread::spawn(move || device.engine.crypt().work(cpu))
         };
         Self {
-            workers: (0..CPUS as u32).map(work).collect(),
+            workers: (0..cpus as u32).map(work).collect(),
             device,
             peer,
         }
@@ -62,7 +66,7 @@ impl World {
     /// Has each CPU hand in packets, by softirqs of its own.
     fn run<P: 'static>(
         &self,
-        packets: [Vec<P>; CPUS],
+        packets: [Vec<P>; SOURCES],
         hand_in: impl Fn(&Device, u8, u8, P) + Clone + Send + 'static,
     ) where
         Vec<P>: Send,
@@ -100,7 +104,8 @@ impl World {
         let received = self.device.lanes.received();
         // Nothing is in a queue, nobody thinks to be its owner, and no CPU is thought to be busy.
         assert!(self.peer.outgoing.is_idle(), "the queue is not idle");
-        for lane in (0..CPUS).filter_map(|lane| self.device.lanes.get(lane)) {
+        let cpus = cpu::online_count();
+        for lane in (0..cpus).filter_map(|lane| self.device.lanes.get(lane)) {
             assert!(lane.incoming.is_idle(), "a lane is not idle");
         }
         assert_eq!(
@@ -108,7 +113,8 @@ impl World {
             5,
             "datagrams are counted in a lane"
         );
-        assert_eq!(self.device.engine.claim_idle_cpu(), Some(1));
+        let idle: Vec<_> = core::iter::from_fn(|| self.device.engine.claim_idle_cpu()).collect();
+        assert_eq!(idle, (1..cpus as u32).collect::<Vec<_>>());
         self.peer.keypairs.clear();
         self.device.session.swap(None);
         self.device.peer.swap(None);
@@ -119,7 +125,7 @@ impl World {
 }
 
 /// All packets are there, once, and those of each CPU in the order in which it handed them in.
-fn assert_in_order(seen: Vec<(u8, u8)>, counts: [usize; CPUS]) {
+fn assert_in_order(seen: Vec<(u8, u8)>, counts: [usize; SOURCES]) {
     for (cpu, count) in (0..).zip(counts) {
         let of_cpu: Vec<_> = seen.iter().filter(|(of, _)| *of == cpu).collect();
         let numbers: Vec<_> = of_cpu
@@ -144,10 +150,10 @@ const LARGE: Packet = (5000, 1);
 /// One after which the peer is busy, and packets are collected for a moment.
 const MANY: Packet = (20, 40);
 
-fn send_all(preemptions: usize, packets: [Vec<Packet>; CPUS]) {
+fn send_all(preemptions: usize, packets: [Vec<Packet>; SOURCES]) {
     let counts = [packets[0].len(), packets[1].len()];
     explore(preemptions, move || {
-        let world = World::new();
+        let world = World::new(2);
         world.run(packets.clone(), |device, cpu, number, (len, parts)| {
             let mut bytes = vec![0; len];
             bytes[..2].copy_from_slice(&[cpu, number]);
@@ -195,23 +201,33 @@ fn collected_here_and_small_there() {
     send_all(0, [vec![MANY], vec![SMALL]]);
 }
 
-/// Datagrams that come in; from how many different addresses of the peer is what makes batches.
-fn receive_all(preemptions: usize, from: [Vec<usize>; CPUS]) {
-    let counts = [from[0].len(), from[1].len()];
+/// The peer's addresses that datagrams come from, at one time: another address is another batch.
+type Burst = &'static [usize];
+
+fn receive_all(preemptions: usize, cpus: usize, bursts: [Vec<Burst>; SOURCES]) {
+    let counts = [bursts[0].concat().len(), bursts[1].concat().len()];
     explore(preemptions, move || {
-        let world = World::new();
-        world.run(from.clone(), |device, cpu, number, from| {
-            let mut message = vec![0; 16 + 32 + 16];
-            message[0] = 4;
-            message[8..10].copy_from_slice(&[number, cpu]);
-            // An IPv4 packet of 22 bytes.
-            message[16] = 0x45;
-            message[16 + 3] = 22;
-            message[16 + 20..][..2].copy_from_slice(&[cpu, number]);
+        let world = World::new(cpus);
+        // With the numbers of their datagrams.
+        let numbered = bursts.clone().map(|bursts| {
+            let mut numbers = 0u8..;
+            let number = |burst: Burst| burst.iter().copied().zip(&mut numbers).collect();
+            bursts.into_iter().map(number).collect::<Vec<Vec<_>>>()
+        });
+        world.run(numbered, |device, cpu, _, burst| {
             let guard = crate::rcu::read_lock();
             let device = device.peer.get(&guard).unwrap().device.clone();
             drop(guard);
-            receive::datagram(device.borrow(), SkBuff::of_bytes(message, from));
+            for (from, number) in burst {
+                let mut message = vec![0; 16 + 32 + 16];
+                message[0] = 4;
+                message[8..10].copy_from_slice(&[number, cpu]);
+                // An IPv4 packet of 22 bytes.
+                message[16] = 0x45;
+                message[16 + 3] = 22;
+                message[16 + 20..][..2].copy_from_slice(&[cpu, number]);
+                receive::datagram(device.borrow(), SkBuff::of_bytes(message, from));
+            }
         });
         let (_, received) = world.end();
         let packets = received.iter().map(|(_, packet)| (packet[20], packet[21]));
@@ -221,10 +237,15 @@ fn receive_all(preemptions: usize, from: [Vec<usize>; CPUS]) {
 
 #[test]
 fn datagrams_that_come_in_on_two_cpus() {
-    receive_all(1, [vec![1], vec![1]]);
+    receive_all(1, 2, [vec![&[1]], vec![&[1]]]);
 }
 
 #[test]
 fn datagrams_that_another_cpu_decrypts() {
-    receive_all(1, [vec![1, 2], vec![3]]);
+    receive_all(1, 2, [vec![&[1], &[2]], vec![&[3]]]);
+}
+
+#[test]
+fn datagrams_that_several_other_cpus_decrypt() {
+    receive_all(1, 3, [vec![&[1, 2, 3]], vec![]]);
 }
