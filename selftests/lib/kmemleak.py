@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Memory that nothing points to any more, as the kernel's kmemleak finds it. By itself: prints it, and fails if there is some."""
+"""Memory that nothing points to any more, as the kernel's kmemleak finds it. By itself: prints it, and fails if there is some;
+with --available it only tells, by its exit status, whether this kernel has kmemleak."""
 
 import sys
 import time
@@ -39,6 +40,8 @@ def scan():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--available"]:
+        sys.exit(not available())
     if not available():
         sys.exit("kmemleak.py: error: this kernel has no kmemleak: use that of scripts/debug-kernel")
     found = scan()
