@@ -34,7 +34,7 @@ use crate::{
 /// How many datagrams make a full batch.
 const BATCH_DATAGRAMS: usize = 64;
 
-/// Takes a datagram from a socket of the device. (UDP has cut what GRO had merged.)
+/// Takes a datagram from a socket of the device.
 ///
 /// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
 pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff) {

@@ -21,10 +21,10 @@ use crate::{
 
 /// Who receives the datagrams of a [`UdpTunnel`].
 pub(crate) trait DatagramReceiver: Send + Sync + 'static {
-    /// A datagram came in; its data starts behind the UDP header.
+    /// A datagram came in; its data starts behind the UDP header. What GRO had merged comes one by one
+    /// (`udp_unexpected_gso()`).
     ///
-    /// If [`SkBuff::gso_size`] is not zero, it stands for several of that size, the last one
-    /// possibly shorter, all from the same sender. Context: softirq, RCU read side.
+    /// Context: softirq, RCU read side.
     fn receive(this: Borrowed<'_, Self>, skb: SkBuff)
     where
         Self: Sized;
