@@ -9,6 +9,7 @@ leave nothing behind, and everything must work again as soon as memory does.
 Needs the kernel of scripts/debug-kernel.
 """
 
+import collections
 import ctypes
 import errno
 import os
@@ -187,6 +188,23 @@ def no_pages(t):
     raw.close()
 
 
+def handshakes(t, tunnel):
+    """Handshakes are what work items do, and few of all that fails below. Returns in which contexts allocations failed."""
+    t.chapter("Half of all, while there is nothing but handshakes")
+    where = collections.Counter()
+    for _ in range(20):
+        tunnel.change("key")
+        injection.begin(50, shown=True)
+        ping()
+        injection.end()
+        where.update(injection.samples())
+        if where["a work item"]:
+            break
+    t.ok(where["a work item"], "allocations failed in work items (%s)" % dict(where))
+    t.ok(until(180, ping), "with memory again the tunnel works")
+    return where
+
+
 def share(t, percent, seconds, hosts, tunnel):
     """So many of a hundred fail while everything goes on."""
     t.chapter("%d of a hundred" % percent)
@@ -202,7 +220,9 @@ def share(t, percent, seconds, hosts, tunnel):
             wrong.append("%s: %s" % (what, errno.errorcode.get(error, error)))
 
     before = tunnel.received()
-    injection.begin(percent, samples=2)
+    injection.samples()
+    where = collections.Counter()
+    injection.begin(percent, shown=True)
     end = time.monotonic() + seconds
     round_ = 0
     # On a slow machine as long as it takes for each end to have had some turns.
@@ -225,6 +245,7 @@ def share(t, percent, seconds, hosts, tunnel):
             # It sets the port, too.
             for error in tunnel.change("key"):
                 count("keys", error, NO_SOCKET)
+        where.update(injection.samples())
         time.sleep(0.05)
     failed = injection.end()
     t.note("%d requests did what they should, %d said ENOMEM; allocations that failed: %s" % (done[0], done[errno.ENOMEM], failed))
@@ -237,7 +258,7 @@ def share(t, percent, seconds, hosts, tunnel):
     t.ok(until(180, ping), "and works")
     moved = tunnel.received()
     t.ok(ping(20, 10) and tunnel.received() - moved >= 2 * 20 * 84, "both ways")
-    return failed
+    return failed, where
 
 
 def shares(t, seconds, hosts):
@@ -247,6 +268,8 @@ def shares(t, seconds, hosts):
     t.equal(set(tunnel.build()), {0}, "a tunnel is set up")
     t.ok(until(60, ping), "and works")
     no_pages(t)
+    injection.samples()
+    where = handshakes(t, tunnel)
     commands = ((1, "while :; do timeout 60 iperf3 -s >/dev/null 2>&1; done"),
                 (0, "while :; do timeout 10 iperf3 -c 10.8.0.2 -t 3 --connect-timeout 2000; sleep 0.3; done"),
                 (0, "while :; do timeout 10 iperf3 -c 10.8.0.2 -p 5202 -u -b 10M -l 300 -R -t 3 --connect-timeout 2000; sleep 0.3; done"),
@@ -254,13 +277,16 @@ def shares(t, seconds, hosts):
                 (0, "while :; do timeout 10 ping -i 0.005 -q -s 3000 fd08::2; sleep 0.3; done"))
     traffic = [subprocess.Popen(["ip", "netns", "exec", hosts[number].name, "nice", "bash", "-c", command], stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, start_new_session=True) for number, command in commands]
-    pages = sum(share(t, percent, seconds, hosts, tunnel)["fail_page_alloc"] for percent in (1, 5, 20))
+    pages = 0
+    for percent in (1, 5, 20):
+        failed, shown = share(t, percent, seconds, hosts, tunnel)
+        pages += failed["fail_page_alloc"]
+        where.update(shown)
     for each in traffic:
         os.killpg(each.pid, 9)
 
     t.ok(pages > 0, "allocations of pages were among what failed (%d)" % pages)
-    where = injection.samples()
-    t.ok(all(where.get(context) for context in ("a process", "a softirq", "a work item")), "failures shown in the log were in processes, softirqs and work items (%s)" % where)
+    t.ok(all(where[context] for context in ("a process", "a softirq", "a work item")), "failures shown in the log were in processes, softirqs and work items (%s)" % dict(where))
 
 
 def main():

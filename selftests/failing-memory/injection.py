@@ -52,14 +52,14 @@ def confine(start, end):
     write("fail_page_alloc", "ignore-gfp-highmem", "N")
 
 
-def begin(percent, samples=0, order=None):
-    """From now on so many of a hundred allocations fail; some are shown with their stacks in the kernel's log. `order`: only
-    those of two to its power adjacent pages, or more."""
+def begin(percent, shown=False, order=None):
+    """From now on so many of a hundred allocations fail; `shown`: a few a second with their stacks in the kernel's log. `order`:
+    only those of two to its power adjacent pages, or more."""
     write("fail_page_alloc", "min-order", order or 0)
     for injector in INJECTORS:
-        write(injector, "verbose_ratelimit_interval_ms", 5_000)
-        write(injector, "verbose_ratelimit_burst", max(1, samples))
-        write(injector, "verbose", 2 if samples else 0)
+        write(injector, "verbose_ratelimit_interval_ms", 100)
+        write(injector, "verbose_ratelimit_burst", 1)
+        write(injector, "verbose", 2 if shown else 0)
         write(injector, "times", MANY)
         if injector == "fail_page_alloc" or order is None:
             write(injector, "probability", percent)
@@ -89,8 +89,9 @@ def nth(number, action):
 
 
 def samples():
-    """In which contexts the failures were that the kernel's log shows: {"a process", "a softirq", "a work item"}."""
-    log = subprocess.run(["dmesg"], stdout=subprocess.PIPE, check=True).stdout.decode(errors="replace")
+    """In which contexts the failures were that the kernel's log shows since the last time: {"a process", "a softirq", "a work
+    item"}. The log is cleared, for it has room for few of them."""
+    log = subprocess.run(["dmesg", "--read-clear"], stdout=subprocess.PIPE, check=True).stdout.decode(errors="replace")
     found = {}
     for report in log.split("FAULT_INJECTION: forcing a failure.")[1:]:
         report = report[:6000]
