@@ -85,7 +85,8 @@ class Dumps(Worker):
     def step(self):
         host = random.choice(self.hosts)
         error, device = host.wireguard("get", name(random.choice(self.world.devices + (NAME,))))
-        self.count("dump", error)
+        # The module is on its way out: a dump would hold on to it (__netlink_dump_start in the kernel's af_netlink.c).
+        self.count("dump", error, PASSING | {errno.EPROTONOSUPPORT})
         if error:
             host.forget()
         time.sleep(0.02)
