@@ -3,15 +3,23 @@
 # Looks for keys in the memory of a virtual machine, from outside: that each is there while it is needed, which shows that
 # the search finds what there is, and nowhere when it is not. The machine's only company is a WireGuard peer of our own
 # (lib/wgpeer.py) at the other end of its network cable, which therefore knows all keys that the machine derives.
-# secrets.sh [--module ours|c|FILE]: c, the kernel's own module, as the yardstick.
+# secrets.sh [--module ours|c|FILE] [--kernel WHICH]: c, the kernel's own module, as the yardstick; another kernel, as for
+# scripts/vm.
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source-path=SCRIPTDIR
 . "$here/../scripts/lib.sh"
 
-module=ours
-if [ "${1-}" = --module ] && [ $# = 2 ]; then module=$2; shift 2; fi
-[ $# = 0 ] || die "usage: selftests/secrets.sh [--module ours|c|FILE]"
+module=ours kernel=()
+while [ $# -ge 2 ]; do
+	case $1 in
+	--module) module=$2 ;;
+	--kernel) kernel=(--kernel "$2") ;;
+	*) break ;;
+	esac
+	shift 2
+done
+[ $# = 0 ] || die "usage: selftests/secrets.sh [--module ours|c|FILE] [--kernel WHICH]"
 need_root
 
 mkdir -p "$build/vm" "$build/secrets" "$build/log"
@@ -38,7 +46,7 @@ for _ in {1..100}; do
 	sleep 0.1
 done
 [ -S "$folder/cable" ] || { wait "$observer"; die "the observer did not start"; }
-"$project/scripts/vm" --module "$module" --memory 512M --ram "$folder/memory" --network "$folder/cable" --out "$folder/out" \
+"$project/scripts/vm" --module "$module" "${kernel[@]}" --memory 512M --ram "$folder/memory" --network "$folder/cable" --out "$folder/out" \
 	--log "$build/log/secrets.log" --timeout 300 -- python3 -B selftests/secrets/guest.py >"$folder/vm.log" 2>&1 &
 machine=$!
 status=0 ended=0

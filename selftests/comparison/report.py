@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""report.py [--tap] [--broken] OUTPUTS DIFFERENCES SCENARIO...: what two modules' outputs have in common; a table of the rest.
+"""report.py [--tap] [--broken] [--only=NAME] OUTPUTS DIFFERENCES SCENARIO...: what two modules' outputs have in common; a table of the rest.
 
 OUTPUTS holds SCENARIO.c and SCENARIO.ours (and .failed, if one did not come to its end), DIFFERENCES is the Markdown file
 with the table of what differs on purpose. Fails on an unlisted difference, on a scenario that failed, and on a line of
-that table which nothing matches any more; with --broken, because a machine did not end well. With --prove, shows on
-outputs made for it that it finds all that."""
+that table which nothing matches any more; with --broken, because a machine did not end well. With --only there is but one
+output of each, which has to be complete. With --prove, shows on outputs made for it that it finds all that."""
 
 import os
 import re
@@ -14,6 +14,7 @@ import tempfile
 import textwrap
 
 ABSENT = "(nothing)"
+MODULES = {"c": "C module", "ours": "ours"}
 # So many rows of one scenario are shown; the files have all.
 ROWS = 40
 WIDTHS = {"scenario": 18, "what": 48, "C module": 32, "ours": 32}
@@ -120,28 +121,29 @@ def few(rows):
 
 
 class Comparison:
-    def __init__(self, folder, differences, names):
+    def __init__(self, folder, differences, names, labels=tuple(MODULES)):
+        self.labels = labels
         self.agree, self.rows, self.failures, self.verdicts = 0, [], [], []
         entries = listed(differences)
         for name in names:
             self.scenario(folder, name, entries)
         complete = {name for name in names if not any(name == failed for failed, _ in self.failures)}
-        self.stale = [entry for entry in entries if not entry.used and any(entry.patterns[0].fullmatch(name) for name in complete)]
+        self.stale = [entry for entry in entries if len(labels) == 2 and not entry.used and any(entry.patterns[0].fullmatch(name) for name in complete)]
         self.listed = sum(1 for row in self.rows if row[4])
         self.unlisted = len(self.rows) - self.listed
 
     def scenario(self, folder, name, entries):
         runs, why = [], []
-        for label, words in (("c", "C module"), ("ours", "ours")):
+        for label in self.labels:
             try:
                 runs.append(read(os.path.join(folder, "%s.%s" % (name, label))))
             except Bad as error:
-                why.append("%s: %s" % (words, error))
+                why.append("%s: %s" % (MODULES[label], error))
         if why:
             self.failures.append((name, "; ".join(why)))
             self.verdicts.append((name, False, "\n".join(why)))
             return
-        c, ours = runs
+        c, ours = runs[0], runs[-1]
         rows, agree = [], 0
         for key in list(c) + [key for key in ours if key not in c]:
             row = (name, key, c.get(key, ABSENT), ours.get(key, ABSENT))
@@ -167,13 +169,18 @@ class Comparison:
             print("failed: %s: %s" % (name, why))
         for entry in self.stale:
             print("stale: Documentation/differences.md lists %s, which does not differ (so)" % entry)
-        print("%d observations agree, %d listed differences, %d unlisted%s%s" % (
-            self.agree, self.listed, self.unlisted,
+        what = "%d observations agree, %d listed differences, %d unlisted" % (self.agree, self.listed, self.unlisted)
+        if len(self.labels) == 1:
+            what = "%d observations of %s, compared with nothing" % (self.agree, MODULES[self.labels[0]])
+        print("%s%s%s" % (
+            what,
             ", %d scenarios failed" % len(self.failures) if self.failures else "", ", %d lines of the list are stale" % len(self.stale) if self.stale else ""))
 
     def tap(self, broken):
-        checks = [(good, "%s: both modules ran it to its end, and agree" % name, words) for name, good, words in self.verdicts]
-        checks.append((not self.stale, "everything that Documentation/differences.md lists still differs", "\n".join(map(str, self.stale))))
+        what = "both modules ran it to its end, and agree" if len(self.labels) == 2 else "it runs to its end"
+        checks = [(good, "%s: %s" % (name, what), words) for name, good, words in self.verdicts]
+        if len(self.labels) == 2:
+            checks.append((not self.stale, "everything that Documentation/differences.md lists still differs", "\n".join(map(str, self.stale))))
         checks.append((not broken, "every machine ended well, without a complaint of its kernel", ""))
         for number, (good, words, more) in enumerate(checks, 1):
             for line in more.splitlines():
@@ -227,7 +234,8 @@ def main():
         return prove()
     options = {word for word in arguments if word.startswith("--")}
     folder, differences, *names = [word for word in arguments if word not in options]
-    comparison, broken = Comparison(folder, differences, names), "--broken" in options
+    labels = [word.removeprefix("--only=") for word in options if word.startswith("--only=")] or tuple(MODULES)
+    comparison, broken = Comparison(folder, differences, names, labels), "--broken" in options
     if "--tap" in options:
         comparison.tap(broken)
     else:
