@@ -384,5 +384,22 @@ check_equal "the other end follows" "$(on a wg show wg0 endpoints | cut -f 2)" 1
 check "and answers there" on a ping -c 1 -W 3 10.2.0.2
 ip -n a link del wg0
 ip -n b link del wg0
+
+chapter "A link with thousands of peers, all of which want a handshake, in somebody else's namespace"
+tunnel 10.1.0.1 10.1.0.22
+host crowded
+wg_device crowded wg0 c
+python3 - >"$net_tmp/crowd" <<'PY'
+import base64, os
+for _ in range(3000):
+    print("[Peer]\nPublicKey = %s\nPersistentKeepalive = 1" % base64.b64encode(os.urandom(32)).decode())
+PY
+check "3,000 peers" on crowded wg addconf wg0 "$net_tmp/crowd"
+check "up" ip -n crowded link set wg0 up
+# With the C driver it takes 1.7 s; if everybody waited for their turn in one queue, 14 s.
+first=$(on a ping -c 1 -W 30 10.2.0.2 | sed -nE 's/.*time=([0-9]+).*/\1/p')
+check_number "the first packet of somebody else's session takes less than 5,000 ms" "${first:-30000}" -lt 5000
+check "down, in the midst of it" ip -n crowded link set wg0 down
+check "and deleted" ip -n crowded link del wg0
 check_quiet_kernel
 finish

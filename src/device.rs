@@ -47,7 +47,9 @@ use crate::{
     notifier::Notified,
     peer::Peer,
     rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
-    receive, send,
+    receive,
+    requests::Requests,
+    send,
     socket::Sockets,
     sync::{new_spinlock_bh, SpinLockBh},
 };
@@ -90,6 +92,9 @@ pub(crate) struct Device {
     /// Handshake messages that wait to be handled.
     #[pin]
     pub(crate) handshakes: SpinLockBh<SkbList>,
+    /// Peers that wait for a handshake to be begun, or for their keys to be erased.
+    #[pin]
+    pub(crate) requests: Requests,
     pub(crate) handshake_turn: Atomic<i32>,
     #[pin]
     pub(crate) cookie_secret: Mutex<CookieSecret>,
@@ -587,6 +592,7 @@ impl TunnelDriver for Device {
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
                 lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(engine.clone())),
                 handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
+                requests <- Requests::new(),
                 handshake_turn: Atomic::new(0),
                 cookie_secret <- new_mutex!(CookieSecret::new(), "Device::cookie_secret"),
                 configured <- new_mutex!(
@@ -615,8 +621,8 @@ impl TunnelDriver for Device {
         this.lanes.enable();
     }
 
-    fn open(this: Borrowed<'_, Self>) -> Result {
-        this.netdev.quiet_addressing();
+    fn open(this: Borrowed<'_, Self>, rtnl: &RtnlGuard) -> Result {
+        this.netdev.quiet_addressing(rtnl);
         let device = this.upgrade().ok_or(ENODEV)?;
         let mut config = this.lock();
         let port = config.listen_port();
@@ -631,10 +637,12 @@ impl TunnelDriver for Device {
     }
 
     fn stop(this: Borrowed<'_, Self>) {
+        // Nobody who has seen the device up is still about to set a timer or stage a packet.
+        rcu::synchronize_net();
         this.for_each_peer(|peer| peer.stop());
+        this.close_sockets();
         let dropped = core::mem::replace(&mut *this.handshakes.lock(), SkbList::new());
         dropped.drop_for(DropReason::QueuePurge);
-        this.close_sockets();
     }
 
     fn transmit(this: Borrowed<'_, Self>, skb: SkBuff) -> Result {
@@ -675,8 +683,8 @@ impl NamespaceExit for Device {
                 device.close_sockets();
                 for member in config.configured.peers.values() {
                     member.peer.forget_source();
-                    // Routes are part of the namespace. They go at the end of a grace period, which
-                    // the removal of its devices waits for, before that of its routing.
+                    // Routes are part of the namespace. They go in a callback of RCU, which the removal
+                    // of its devices waits for (`rcu_barrier`), before that of its routing.
                     member.peer.drop_routes();
                 }
             }

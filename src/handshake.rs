@@ -3,7 +3,7 @@
 //! Handshakes: sending initiations, and handling the messages that come in (whitepaper section 5).
 //!
 //! Everything here runs in process context on a work queue of its own, so that it never keeps data
-//! waiting, but for [`queue`].
+//! waiting, but for [`queue`] and [`schedule`].
 
 #![forbid(unsafe_code)]
 
@@ -31,9 +31,10 @@ use crate::{
     timer, timers,
 };
 
-/// How many messages a work item handles before it queues itself again: whoever waits for the work
-/// queue, such as a suspension, must not wait for as long as messages come in.
-const MESSAGES_IN_A_ROW: usize = 64;
+/// How many messages and requests a work item handles before it queues itself again: other devices
+/// have their turn then, and whoever waits for the work queue, such as a suspension, must not wait
+/// for as long as messages come in.
+const IN_A_ROW: usize = 64;
 
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
@@ -54,34 +55,56 @@ pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
     queued.push_back(skb);
     drop(queued);
     if let Some(device) = device.upgrade() {
-        let turn = device.handshake_turn.fetch_add(1, Relaxed) as u32;
-        // More than one for each CPU would only take time from others, data above all.
-        let workers = cpu::online_count().clamp(1, 4) as u32;
-        let queue = &device.engine.handshake;
-        // Whoever is queued already will find the message.
-        let _ = match turn.checked_rem(workers).unwrap_or(0) {
-            0 => queue.enqueue::<_, 0>(device.clone()),
-            1 => queue.enqueue::<_, 1>(device.clone()),
-            2 => queue.enqueue::<_, 2>(device.clone()),
-            _ => queue.enqueue::<_, 3>(device.clone()),
-        };
+        schedule(&device);
     }
 }
 
-/// Handles messages in the queue. Returns whether there may be more.
-fn handle_queued(device: &RcuArc<Device>) -> bool {
-    for _ in 0..MESSAGES_IN_A_ROW {
-        let mut queued = device.handshakes.lock();
-        let load = queued.len();
-        let Some(skb) = queued.pop_front() else {
+/// Has what was queued or requested done soon.
+///
+/// Context: process context or softirq.
+pub(crate) fn schedule(device: &RcuArc<Device>) {
+    let turn = device.handshake_turn.fetch_add(1, Relaxed) as u32;
+    // More than one for each CPU would only take time from others, data above all.
+    let workers = cpu::online_count().clamp(1, 4) as u32;
+    let queue = &device.engine.handshake;
+    // Whoever is queued already will find it.
+    let _ = match turn.checked_rem(workers).unwrap_or(0) {
+        0 => queue.enqueue::<_, 0>(device.clone()),
+        1 => queue.enqueue::<_, 1>(device.clone()),
+        2 => queue.enqueue::<_, 2>(device.clone()),
+        _ => queue.enqueue::<_, 3>(device.clone()),
+    };
+}
+
+/// Handles messages in the queue, and does what peers have requested. Returns whether there may be
+/// more.
+fn work(device: &RcuArc<Device>) -> bool {
+    for _ in 0..IN_A_ROW {
+        // In turn: neither has to wait until nothing is left of the other.
+        let handled = handle_next(device);
+        let requested = device.requests.pop();
+        if let Some(peer) = &requested {
+            peer.do_requested();
+        }
+        if !handled && requested.is_none() {
             return false;
-        };
-        drop(queued);
-        match handle(device, &skb, load) {
-            Ok(()) => skb.consume(),
-            Err(reason) => skb.drop_for(reason),
         }
         cpu::cond_resched();
+    }
+    true
+}
+
+/// Handles the first message in the queue. Returns whether there was one.
+fn handle_next(device: &RcuArc<Device>) -> bool {
+    let mut queued = device.handshakes.lock();
+    let load = queued.len();
+    let Some(skb) = queued.pop_front() else {
+        return false;
+    };
+    drop(queued);
+    match handle(device, &skb, load) {
+        Ok(()) => skb.consume(),
+        Err(reason) => skb.drop_for(reason),
     }
     true
 }
@@ -92,7 +115,7 @@ macro_rules! impl_handshake_work {
             type Pointer = RcuArc<Self>;
 
             fn run(this: RcuArc<Self>) {
-                if handle_queued(&this) {
+                if work(&this) {
                     let queue = &this.engine.handshake;
                     let _ = queue.enqueue::<_, $id>(this.clone());
                 }
@@ -228,7 +251,7 @@ fn consume_initiation(
         let mut exchange = peer.exchange.lock();
         // A new identity is there before the peer's handshake is told of it, with this lock: what is
         // derived from the former one must not be put into it afterwards.
-        if peer.is_removed() || !device.has_identity(identity) {
+        if !peer.is_in_use() || !device.has_identity(identity) {
             return None;
         }
         let now = timer::coarse_boottime_ns();
@@ -260,7 +283,7 @@ fn consume_response(
     };
     let begun = {
         let mut exchange = peer.exchange.lock();
-        if peer.is_removed() || !exchange.noise.consume_response(&identity.keys, response) {
+        if !peer.is_in_use() || !exchange.noise.consume_response(&identity.keys, response) {
             return None;
         }
         authenticated(&peer, from);
@@ -282,10 +305,9 @@ fn consume_response(
 ///
 /// Context: process context.
 pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
-    if !peer.may_send_handshake() {
+    if !peer.begin_initiation() {
         return;
     }
-    peer.note_handshake_sent();
     // Before there is any lock: early in boot this may take a second.
     wait_for_random();
     let message = match with_wiped_stack(|| create_initiation(peer)) {
@@ -294,6 +316,9 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
             if e == ENOMEM {
                 // There may be memory in some seconds.
                 timers::initiation_sent(peer);
+            } else if e == ENODEV {
+                // Nothing was, and the device may be up again at once.
+                peer.forget_handshake_sent();
             }
             return;
         }
@@ -310,7 +335,7 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
 
 /// Makes an initiation with its MACs. Errors: `ENOMEM`, `ENOKEY` if the device has no keys,
 /// `EKEYREJECTED` if the peer's key is one that no secret can be shared with, `ENODEV` if the peer
-/// was removed.
+/// is not in use.
 fn create_initiation(peer: &RcuArc<Peer>) -> Result<[u8; INITIATION_LEN]> {
     let device = &peer.device;
     let (seconds, nanoseconds) = timer::real_time();
@@ -319,7 +344,7 @@ fn create_initiation(peer: &RcuArc<Peer>) -> Result<[u8; INITIATION_LEN]> {
         .wrapping_mul(NSEC_PER_SEC)
         .wrapping_add(nanoseconds.into());
     let mut exchange = peer.exchange.lock();
-    if peer.is_removed() {
+    if !peer.is_in_use() {
         return Err(ENODEV);
     }
     // Loaded under the lock: see `consume_initiation`.
@@ -348,7 +373,7 @@ fn send_response(peer: &RcuArc<Peer>) {
     peer.note_handshake_sent();
     let mut message = {
         let mut exchange = peer.exchange.lock();
-        if peer.is_removed() {
+        if !peer.is_in_use() {
             return;
         }
         let Ok(id) = device.new_index(IndexEntry::Handshake(peer.clone())) else {
@@ -395,6 +420,7 @@ fn begin_session(peer: &RcuArc<Peer>, keys: Option<SessionKeys>, id: u32) -> Res
             indices.replace(id, entry);
             events::keypair_created(&keypair);
             peer.prepare_routes();
+            peer.keep_keys();
             peer.keypairs.install(keypair);
             Ok(())
         });

@@ -515,7 +515,7 @@ fn put_peer(
 
 /// Writes what a peer has besides its key and its allowed IPs.
 fn put_peer_state(message: &mut Writer<'_>, peer: &Peer) -> Result {
-    message.put(peer::PRESHARED_KEY, peer.preshared_key().expose())?;
+    peer.with_preshared_key(|key| message.put(peer::PRESHARED_KEY, key.expose()))?;
     let (seconds, nanoseconds) = peer.last_handshake();
     message.put_pieces(
         peer::LAST_HANDSHAKE_TIME,

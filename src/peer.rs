@@ -10,7 +10,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
     sync::Mutex,
-    workqueue::{impl_has_work, Work, WorkItem},
+    workqueue::{impl_has_work, Work},
 };
 
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     noise::{Handshake, PublicKey},
     pace::Pace,
     rcu::{self, RcuArc, RcuSlot},
+    requests::Place,
     seal::Seal,
     send,
     sync::{new_spinlock_bh, SpinLockBh},
@@ -91,14 +92,13 @@ pub(crate) struct Peer {
     pub(crate) tx_bytes: Atomic<i64>,
     wants_initiation: Atomic<bool>,
     wants_erasure: Atomic<bool>,
-    #[pin]
-    work: Work<Peer>,
+    /// Where the peer waits for that.
+    pub(crate) place: Place,
     #[pin]
     send_work: Work<Peer, { send::SEND }>,
 }
 
 impl_has_work! {
-    impl HasWork<Peer> for Peer { self.work }
     impl HasWork<Peer, { send::SEND }> for Peer { self.send_work }
 }
 
@@ -111,6 +111,7 @@ impl Peer {
         preshared_key: &Secret<32>,
     ) -> Result<RcuArc<Self>> {
         let noise = Handshake::new(public_key, preshared_key);
+        let place = device.requests.place();
         RcuArc::pin_init(
             try_pin_init!(Self {
                 device,
@@ -132,7 +133,7 @@ impl Peer {
                 tx_bytes: Atomic::new(0),
                 wants_initiation: Atomic::new(false),
                 wants_erasure: Atomic::new(false),
-                work <- new_work!("Peer::work"),
+                place,
                 send_work <- new_work!("Peer::send_work"),
             }),
             Gfp::Kernel,
@@ -144,9 +145,9 @@ impl Peer {
         &self.public_key
     }
 
-    /// The preshared key, zeros if there is none. Context: process context.
-    pub(crate) fn preshared_key(&self) -> Secret<32> {
-        self.exchange.lock().noise.preshared_key().duplicate()
+    /// Shows the preshared key, zeros if there is none, to a function. Context: process context.
+    pub(crate) fn with_preshared_key<R>(&self, f: impl FnOnce(&Secret<32>) -> R) -> R {
+        f(self.exchange.lock().noise.preshared_key())
     }
 
     /// Sets the preshared key, zeros for none. Context: process context.
@@ -239,9 +240,17 @@ impl Peer {
         self.timers.last_handshake()
     }
 
-    /// Returns whether timers make sense.
+    /// Takes back a request to erase all keys: there are going to be new ones.
+    pub(crate) fn keep_keys(&self) {
+        self.wants_erasure.store(false, Relaxed);
+    }
+
+    /// Returns whether the peer is in use: whether its device is up, and it has not been removed.
+    ///
+    /// What is done for a peer in use must be done in softirq or under the lock of [`Self::exchange`]:
+    /// who takes it out of use waits for the former and then takes the latter.
     #[inline]
-    pub(crate) fn may_set_timers(&self) -> bool {
+    pub(crate) fn is_in_use(&self) -> bool {
         self.device.netdev.is_running() && !self.is_removed()
     }
 
@@ -257,9 +266,18 @@ impl Peer {
     }
 
     /// Returns whether a handshake message may be sent again.
-    pub(crate) fn may_send_handshake(&self) -> bool {
-        let last = self.last_sent_handshake.load(Relaxed) as u64;
-        last == 0 || timer::coarse_boottime_ns().saturating_sub(last) >= REKEY_TIMEOUT
+    fn may_send_handshake(&self) -> bool {
+        let last = self.last_sent_handshake.load(Relaxed);
+        may_follow(last, timer::coarse_boottime_ns())
+    }
+
+    /// Notes that an initiation is being sent, if one may be. Returns whether it may; of several who
+    /// ask at once, only one may.
+    pub(crate) fn begin_initiation(&self) -> bool {
+        let last = self.last_sent_handshake.load(Relaxed);
+        let now = timer::coarse_boottime_ns();
+        let sent = &self.last_sent_handshake;
+        may_follow(last, now) && sent.cmpxchg(last, now as i64, Relaxed).is_ok()
     }
 
     /// Notes that a handshake message is being sent.
@@ -366,14 +384,22 @@ impl Peer {
         events::peer_destroyed(self);
     }
 
-    /// The device goes down: everything about the peer that is not configuration is forgotten.
+    /// The device went down at least a grace period ago: everything about the peer that is not
+    /// configuration is forgotten.
     pub(crate) fn stop(&self) {
         self.drop_staged();
         self.timers.stop();
+        self.wants_initiation.store(false, Relaxed);
+        self.wants_erasure.store(false, Relaxed);
         self.clear_handshake();
         self.keypairs.clear();
         self.forget_handshake_sent();
     }
+}
+
+/// Returns whether a handshake message may be sent now, if the last one was sent then (zero: never).
+fn may_follow(last: i64, now: u64) -> bool {
+    last == 0 || now.saturating_sub(last as u64) >= REKEY_TIMEOUT
 }
 
 /// What needs a counted reference to the peer.
@@ -393,8 +419,19 @@ impl RcuArc<Peer> {
             }
         }
         if !self.is_removed() {
-            // It may be queued already, and will then see the new wish.
-            let _ = self.device.engine.handshake.enqueue::<_, 0>(self.clone());
+            self.device.requests.push(self);
+            handshake::schedule(&self.device);
+        }
+    }
+
+    /// Does what was requested. Context: process context.
+    pub(crate) fn do_requested(&self) {
+        if self.wants_erasure.xchg(false, Full) {
+            self.clear_handshake();
+            self.keypairs.clear();
+        }
+        if self.wants_initiation.xchg(false, Full) {
+            handshake::send_initiation(self);
         }
     }
 
@@ -424,20 +461,6 @@ impl RcuArc<Peer> {
         let before = interval.xchg(i32::from(seconds), Full);
         if before == 0 && seconds != 0 && self.device.netdev.is_running() {
             self.send_keepalive();
-        }
-    }
-}
-
-impl WorkItem for Peer {
-    type Pointer = RcuArc<Self>;
-
-    fn run(this: RcuArc<Self>) {
-        if this.wants_erasure.xchg(false, Full) {
-            this.clear_handshake();
-            this.keypairs.clear();
-        }
-        if this.wants_initiation.xchg(false, Full) && !this.is_removed() {
-            handshake::send_initiation(&this);
         }
     }
 }

@@ -111,7 +111,7 @@ where
 {
     // Whoever takes the peer out of use waits for a grace period before it stops the timers.
     let _guard = read_lock();
-    if peer.may_set_timers() {
+    if peer.is_in_use() {
         timer.arm(peer, delay);
     }
 }

@@ -51,6 +51,7 @@ mod endpoint;
 mod engine;
 mod keypair;
 mod peer;
+mod requests;
 mod timers;
 
 // What happens: packets out and in, and handshakes.

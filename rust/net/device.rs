@@ -186,9 +186,8 @@ impl NetDevice {
     }
 
     /// Prepares a device without link-layer addresses for coming up: no ICMP redirects, which make
-    /// no sense through a tunnel, and no automatic IPv6 link-local address. Context: under the
-    /// RTNL.
-    pub(crate) fn quiet_addressing(&self) {
+    /// no sense through a tunnel, and no automatic IPv6 link-local address.
+    pub(crate) fn quiet_addressing(&self, _rtnl: &RtnlGuard) {
         // SAFETY: The device is valid, and the RTNL protects its address configuration.
         unsafe {
             let in_dev = bindings::__in_dev_get_rtnl(self.as_raw());

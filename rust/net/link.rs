@@ -46,8 +46,8 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
     /// The device was registered. Context: under the RTNL.
     fn registered(this: Borrowed<'_, Self>);
 
-    /// The device is brought up. Context: under the RTNL.
-    fn open(this: Borrowed<'_, Self>) -> Result;
+    /// The device is brought up.
+    fn open(this: Borrowed<'_, Self>, rtnl: &RtnlGuard) -> Result;
 
     /// The device is taken down. Context: under the RTNL.
     fn stop(this: Borrowed<'_, Self>);
@@ -320,7 +320,9 @@ pub(crate) fn for_each<T: TunnelDriver>(rtnl: &RtnlGuard, mut f: impl FnMut(Borr
 unsafe extern "C" fn open<T: TunnelDriver>(dev: *mut bindings::net_device) -> kernel::ffi::c_int {
     from_result(|| {
         // SAFETY: The RTNL is held.
-        T::open(unsafe { private::<T>(dev) }.ok_or(ENODEV)?)?;
+        let rtnl = unsafe { RtnlGuard::assume_held() };
+        // SAFETY: As above.
+        T::open(unsafe { private::<T>(dev) }.ok_or(ENODEV)?, &rtnl)?;
         Ok(0)
     })
 }
