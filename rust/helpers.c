@@ -11,6 +11,12 @@ bool rust_helper_refcount_inc_not_zero(refcount_t *r)
 	return refcount_inc_not_zero(r);
 }
 
+/* linux/rcupdate.h */
+void rust_helper_call_rcu_at_once(struct rcu_head *head, rcu_callback_t func)
+{
+	call_rcu_hurry(head, func);
+}
+
 /* linux/spinlock.h */
 void rust_helper_spin_lock_bh(spinlock_t *lock)
 {
@@ -41,6 +47,12 @@ bool rust_helper_timer_pending(const struct timer_list *timer)
 u64 rust_helper_ktime_get_coarse_boottime_ns(void)
 {
 	return ktime_get_coarse_boottime_ns();
+}
+
+/* linux/cpumask.h */
+bool rust_helper_is_possible_cpu(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && cpu_possible(cpu);
 }
 
 /* linux/workqueue.h */
@@ -206,6 +218,11 @@ void rust_helper_dev_stats_add_tx_errors(struct net_device *dev, unsigned long n
 void rust_helper_dev_stats_add_tx_dropped(struct net_device *dev, unsigned long n)
 {
 	DEV_STATS_ADD(dev, tx_dropped, n);
+}
+
+void rust_helper_napi_forbid_busy_polling(struct napi_struct *napi)
+{
+	set_bit(NAPI_STATE_NO_BUSY_POLL, &napi->state);
 }
 
 void rust_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi, int (*poll)(struct napi_struct *, int))

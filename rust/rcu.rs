@@ -203,7 +203,10 @@ impl<T> Drop for RcuArc<T> {
             // SAFETY: The count is zero for good, so this is the only time that `head` is queued;
             // the memory stays valid until the callback. `T` outlives it because the module waits
             // for all callbacks before it goes (`wait_for_all`).
-            unsafe { bindings::call_rcu(inner.head.get(), Some(free_after_grace_period::<T>)) };
+            // Not the lazy kind, which may take 10 s: there may be keys in it.
+            unsafe {
+                bindings::call_rcu_at_once(inner.head.get(), Some(free_after_grace_period::<T>))
+            };
         }
     }
 }

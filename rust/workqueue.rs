@@ -6,7 +6,7 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
-use core::{ops::Deref, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::{
     prelude::*,
     str::CStr,
@@ -66,6 +66,18 @@ impl OwnedQueue {
         unsafe { bindings::__flush_workqueue(self.queue.as_ptr()) };
     }
 
+    /// Queues an item.
+    ///
+    /// There is nothing to queue an item after some time: the drop would not wait for it. Context: any.
+    pub(crate) fn enqueue<W, const ID: u64>(&self, work: W) -> W::EnqueueOutput
+    where
+        W: RawWorkItem<ID> + Send + 'static,
+    {
+        // SAFETY: The queue is valid by the type invariant.
+        let queue: &Queue = unsafe { Queue::from_raw(self.queue.as_ptr().cast()) };
+        queue.enqueue(work)
+    }
+
     /// Queues an item to run on one CPU, or anywhere if there is no such CPU.
     ///
     /// Context: any.
@@ -74,7 +86,8 @@ impl OwnedQueue {
         W: RawWorkItem<ID> + Send + 'static,
     {
         let queue = self.queue.as_ptr();
-        let cpu = if cpu < kernel::cpu::nr_cpu_ids() {
+        // SAFETY: May be asked for any number.
+        let cpu = if unsafe { bindings::is_possible_cpu(cpu) } {
             cpu
         } else {
             kernel::bindings::wq_misc_consts_WORK_CPU_UNBOUND
@@ -82,15 +95,6 @@ impl OwnedQueue {
         // SAFETY: The closure returns `false` only if the item was already queued. The item is
         // `'static` and `Send`.
         unsafe { work.__enqueue(|item| bindings::queue_work_on(cpu as i32, queue, item.cast())) }
-    }
-}
-
-impl Deref for OwnedQueue {
-    type Target = Queue;
-
-    fn deref(&self) -> &Queue {
-        // SAFETY: The queue is valid by the type invariant.
-        unsafe { Queue::from_raw(self.queue.as_ptr().cast()) }
     }
 }
 

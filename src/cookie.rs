@@ -125,27 +125,30 @@ pub(crate) fn mac2_is_valid(cookie: &Cookie, message: &[u8]) -> bool {
 /// The secret from which a responder makes cookies. It changes every two minutes, so nothing needs
 /// to be kept per sender.
 pub(crate) struct CookieSecret {
-    /// The secret and when it was made; `None` as long as no cookie was needed.
-    current: Option<(Secret<KEY_LEN>, u64)>,
+    /// Written where it stays, like all cookies: see [`crate::crypto::with_wiped_stack`].
+    secret: Secret<KEY_LEN>,
+    /// When it was made; `None` as long as no cookie was needed.
+    born: Option<u64>,
 }
 
 impl CookieSecret {
     /// A secret yet to be made.
     pub(crate) const fn new() -> Self {
-        Self { current: None }
+        Self {
+            secret: Secret::zero(),
+            born: None,
+        }
     }
 
     /// The cookie that belongs to a sender's address and port now.
     pub(crate) fn cookie_for(&mut self, sender: &SocketAddr, now_ns: u64) -> Cookie {
-        if let Some((_, born)) = self.current {
-            // Somebody else may have made it after the caller looked at the clock: not negative.
-            if now_ns.saturating_sub(born) >= COOKIE_SECRET_LIFETIME {
-                self.current = None;
-            }
+        // Somebody else may have made it after the caller looked at the clock: not negative.
+        let is_young = |born| now_ns.saturating_sub(born) < COOKIE_SECRET_LIFETIME;
+        if !self.born.is_some_and(is_young) {
+            random_bytes(self.secret.expose_mut());
+            self.born = Some(now_ns);
         }
-        let (secret, _) = self
-            .current
-            .get_or_insert_with(|| (Secret::random(), now_ns));
+        let secret = &self.secret;
 
         let port = sender.port().to_be_bytes();
         let mut cookie = Cookie::zero();
@@ -161,8 +164,10 @@ impl CookieSecret {
 pub(crate) struct PeerCookie {
     /// The `mac1` of the last message that we sent and that has had no cookie reply.
     unanswered_mac1: Option<[u8; MAC_LEN]>,
-    /// The last cookie and when it came.
-    cookie: Option<(Cookie, u64)>,
+    /// The last cookie.
+    cookie: Cookie,
+    /// When it came; `None` if none has.
+    born: Option<u64>,
 }
 
 impl PeerCookie {
@@ -170,7 +175,8 @@ impl PeerCookie {
     pub(crate) const fn new() -> Self {
         Self {
             unanswered_mac1: None,
-            cookie: None,
+            cookie: Cookie::zero(),
+            born: None,
         }
     }
 
@@ -183,9 +189,9 @@ impl PeerCookie {
             return;
         };
         let mac1 = mac(&keys.mac1, &[body]);
-        let mac2 = match &self.cookie {
-            Some((cookie, born)) if now_ns.saturating_sub(*born) < COOKIE_USE_TIME => {
-                mac(cookie, &[body, &mac1])
+        let mac2 = match self.born {
+            Some(born) if now_ns.saturating_sub(born) < COOKIE_USE_TIME => {
+                mac(&self.cookie, &[body, &mac1])
             }
             _ => [0; MAC_LEN],
         };
@@ -218,7 +224,8 @@ impl PeerCookie {
         );
         if authentic {
             self.unanswered_mac1 = None;
-            self.cookie = Some((cookie, now_ns));
+            self.cookie.copy_from(&cookie);
+            self.born = Some(now_ns);
         }
         authentic
     }

@@ -118,16 +118,20 @@ impl Keypair {
     /// Numbers `count` messages: returns the counter of the first, `None` when the keypair's
     /// numbers are used up, or sending was forbidden.
     pub(crate) fn reserve_counters(&self, count: usize) -> Option<u64> {
-        // Before anything is added: the sum must not overflow, however often this is called.
-        if !self.sending_is_valid() || self.sent() >= REJECT_AFTER_MESSAGES {
+        if !self.sending_is_valid() {
             return None;
         }
-        let first = self.sent.fetch_add(count as i64, Relaxed) as u64;
-        match first.checked_add(count as u64) {
-            Some(end) if end <= REJECT_AFTER_MESSAGES => Some(first),
-            _ => {
+        let mut first = self.sent();
+        loop {
+            // Never more than there are, so that no sum overflows, however often this is called.
+            let end = first.checked_add(count as u64);
+            let Some(end) = end.filter(|end| *end <= REJECT_AFTER_MESSAGES) else {
                 self.sending_valid.store(false, Relaxed);
-                None
+                return None;
+            };
+            match self.sent.cmpxchg(first as i64, end as i64, Relaxed) {
+                Ok(_) => return Some(first),
+                Err(now) => first = now as u64,
             }
         }
     }

@@ -167,6 +167,7 @@ impl Direction for Open {
                         number: counter,
                         length: packet.len() as u32,
                         ds,
+                        ..Control::default()
                     });
                     opened.packets.push_back(packet);
                     datagram.consume();

@@ -40,8 +40,8 @@ pub(crate) struct Seal;
 
 impl Direction for Seal {
     /// Packets as they were routed to the device, with the MTU of their routes as the length in their
-    /// control; an empty one stands for a keepalive. In a queue, the counter of the first message of
-    /// each is in its control, too.
+    /// control; an empty one stands for a keepalive. In a queue, the counters of its messages are in its
+    /// control, too.
     type Input = SkbList;
     /// Datagrams of data messages, ready to be sent.
     type Output = SkbList;
@@ -54,9 +54,11 @@ impl Direction for Seal {
     /// encrypts them, the one with the larger counter might leave first.
     fn enter(keypair: &Keypair, packets: &mut SkbList) {
         packets.for_each(|packet| {
-            let number = keypair.reserve_counters(messages_of(packet));
+            let messages = messages_of(packet);
+            let number = keypair.reserve_counters(messages as usize);
             packet.set_control(Control {
                 number: number.unwrap_or(NO_COUNTER),
+                messages,
                 ..packet.control()
             });
         });
@@ -77,11 +79,16 @@ impl Direction for Seal {
     fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
         let mut sealer = Sealer::new(keypair);
         while let Some(skb) = packets.pop_front() {
-            let Control { length, number, .. } = skb.control();
+            let Control {
+                length,
+                number,
+                messages,
+                ..
+            } = skb.control();
             if number == NO_COUNTER {
                 sealer.refuse(skb);
             } else if skb.is_gso() {
-                let end = number.saturating_add(messages_of(&skb) as u64);
+                let end = number.saturating_add(messages.into());
                 match skb.segment() {
                     Ok(segments) => sealer.add_segments(segments, length, number..end),
                     Err(_) => sealer.dropped += 1,
@@ -98,10 +105,11 @@ impl Direction for Seal {
     }
 }
 
-/// Returns how many messages a packet will make, by what it says.
-fn messages_of(packet: &SkBuff) -> usize {
+/// Returns how many messages a packet will make, by what it says. It may say something else later:
+/// a clone shares that.
+fn messages_of(packet: &SkBuff) -> u32 {
     if packet.is_gso() {
-        packet.parts()
+        u32::try_from(packet.parts()).unwrap_or(u32::MAX)
     } else {
         1
     }
@@ -162,6 +170,7 @@ impl<'a> Sealer<'a> {
         packet.set_control(Control {
             number: counter,
             length: padded as u32,
+            messages: 1,
             ds,
         });
         // Its sender is to be told when it leaves, and no other.

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::prelude::*;
+use kernel::{alloc::flags::__GFP_NOWARN, prelude::*};
 
 use crate::sync::{new_spinlock_bh, SpinLockBh};
 
@@ -19,7 +19,9 @@ impl Workspace {
     #[inline]
     pub(crate) fn room(&mut self, len: usize) -> Result<&mut [u8]> {
         if self.0.len() < len {
-            self.0 = KVec::from_elem(0, len.max(Self::USUAL), GFP_ATOMIC)?;
+            // There is another way if this fails, and strangers can ask for much.
+            let flags = GFP_ATOMIC | __GFP_NOWARN;
+            self.0 = KVec::from_elem(0, len.max(Self::USUAL), flags)?;
         }
         self.0.get_mut(..len).ok_or(EINVAL)
     }

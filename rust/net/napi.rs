@@ -128,6 +128,9 @@ impl<T: Poll> NapiSet<T> {
                     // kept until the set is dropped.
                     // INVARIANT: The device knows the instance, which is off.
                     unsafe {
+                        // What is polled is filled by this device's own work, not by hardware: a
+                        // socket that waits for it must not spin meanwhile.
+                        bindings::napi_forbid_busy_polling(instance.napi.get());
                         bindings::netif_napi_add(
                             dev.as_raw(),
                             instance.napi.get(),

@@ -15,7 +15,8 @@ use crate::{bindings, gfp::Gfp, rcu::Guard};
 ///
 /// # Invariants
 ///
-/// `dst` is valid, and this object owns one reference.
+/// `dst` is valid, and this object owns one reference. The namespace of the route has not been freed:
+/// what keeps routes lets go of them when it exits ([`super::namespace::NamespaceExit`]).
 pub(crate) struct Route {
     dst: NonNull<bindings::dst_entry>,
 }
@@ -52,7 +53,8 @@ impl Route {
 
     /// Returns the address family of the route.
     pub(super) fn family(&self) -> u32 {
-        // SAFETY: The route is valid, and its operations are static.
+        // SAFETY: The route is valid, and so are its operations, which are static or part of its
+        // namespace.
         u32::from(unsafe { (*(*self.dst.as_ptr()).ops).family })
     }
 
@@ -80,7 +82,7 @@ impl Drop for Route {
 ///
 /// # Invariants
 ///
-/// `cache` is initialised.
+/// `cache` is initialised, and holds valid routes as [`Route`] does.
 pub(crate) struct RouteCache {
     cache: Opaque<bindings::dst_cache>,
 }

@@ -76,11 +76,20 @@ pub(crate) struct Control {
     pub(crate) number: u64,
     /// A length.
     pub(crate) length: u32,
+    /// How many messages the packet makes.
+    pub(crate) messages: u32,
     /// A byte of the IP header.
     pub(crate) ds: u8,
 }
 
-const _: () = assert!(size_of::<Control>() <= 48);
+// Behind it is what cuts GSO packets (`SKB_GSO_CB_OFFSET`).
+const _: () = assert!(size_of::<Control>() <= 32);
+
+/// No buffer is allocated with more headroom, so that all offsets of headers fit.
+const MOST_HEADROOM: usize = 4096;
+/// No buffer is allocated for more data, so that no sum of sizes overflows: far more than the largest
+/// packet.
+const MOST_BYTES: usize = 1 << 20;
 
 impl SkBuff {
     /// Takes over a buffer.
@@ -150,10 +159,11 @@ impl SkBuff {
         if scratch > headroom {
             return Err(EINVAL);
         }
-        let size = headroom.checked_add(len).ok_or(ENOMEM)?;
-        let size = u32::try_from(size).map_err(|_| ENOMEM)?;
+        if headroom > MOST_HEADROOM || len > MOST_BYTES {
+            return Err(ENOMEM);
+        }
         // SAFETY: No requirements.
-        let ptr = unsafe { bindings::alloc_skb(size, gfp.raw()) };
+        let ptr = unsafe { bindings::alloc_skb((headroom + len) as u32, gfp.raw()) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
         // SAFETY: The new buffer has room for `headroom + len` bytes.
         unsafe {
@@ -175,10 +185,11 @@ impl SkBuff {
         fill: impl FnOnce(&mut [u8]) -> Result,
     ) -> Result<Self> {
         const SCRATCH: usize = 64;
+        if len > MOST_BYTES {
+            return Err(ENOMEM);
+        }
         // SAFETY: The device is valid.
-        let ptr = unsafe {
-            bindings::netdev_alloc_skb(dev.as_raw(), u32::try_from(len).map_err(|_| ENOMEM)?)
-        };
+        let ptr = unsafe { bindings::netdev_alloc_skb(dev.as_raw(), len as u32) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
         // INVARIANT: The new buffer is ours.
         let mut skb = Self { ptr };
@@ -568,7 +579,7 @@ impl SkBuff {
 
     /// Gives this packet the flow hash of another, computing it if need be, so that the flow
     /// stays together on multi-queue devices though its headers can no longer be seen.
-    pub(crate) fn copy_flow_hash(&mut self, from: &Self) {
+    pub(crate) fn copy_flow_hash(&mut self, from: &mut Self) {
         // SAFETY: Both buffers are valid.
         unsafe {
             bindings::skb_get_hash(from.raw());

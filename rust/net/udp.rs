@@ -163,7 +163,8 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
 
     /// Closes the socket. Sending through it fails from now on.
     ///
-    /// Context: process context, may sleep. Waits for senders and receivers under way.
+    /// Context: process context, may sleep. Waits for senders under way; a receiver may go on until the
+    /// end of a grace period.
     pub(crate) fn close(&self) {
         let socket = self.socket.xchg(core::ptr::null_mut(), Full);
         if !socket.is_null() {

@@ -57,7 +57,7 @@ pub(crate) type callback_head = kernel::sync::rcu::CallbackHead;
 #[allow(non_camel_case_types)]
 pub(crate) type refcount_t = kernel::sync::Refcount;
 
-pub(crate) use kernel::sync::rcu::call_rcu;
+pub(crate) use kernel::sync::rcu::call_rcu as call_rcu_at_once;
 
 pub(crate) unsafe fn refcount_inc_not_zero(count: *mut refcount_t) -> bool {
     // SAFETY: As in C.

@@ -4,7 +4,7 @@
 
 #![allow(non_camel_case_types)]
 
-pub(crate) use kernel::sync::rcu::call_rcu;
+pub(crate) use kernel::sync::rcu::call_rcu as call_rcu_at_once;
 
 pub(crate) type gfp_t = u32;
 pub(crate) type callback_head = kernel::sync::rcu::CallbackHead;

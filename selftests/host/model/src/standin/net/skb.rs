@@ -27,6 +27,7 @@ impl Protocol {
 pub(crate) struct Control {
     pub(crate) number: u64,
     pub(crate) length: u32,
+    pub(crate) messages: u32,
     pub(crate) ds: u8,
 }
 
