@@ -207,11 +207,14 @@ impl Device {
         self.indices.insert(RcuArc::new(entry)?, Gfp::Kernel)
     }
 
-    /// Closes the sockets, if any. Context: process context.
-    fn close_sockets(&self) {
-        if let Some(sockets) = self.sockets.swap(None) {
+    /// Closes the sockets, if any, which takes at least a grace period. Returns whether there were
+    /// any. Context: process context.
+    fn close_sockets(&self) -> bool {
+        let sockets = self.sockets.swap(None);
+        if let Some(sockets) = &sockets {
             sockets.close();
         }
+        sockets.is_some()
     }
 
     /// Returns whether these are the device's keys.
@@ -637,10 +640,12 @@ impl TunnelDriver for Device {
     }
 
     fn stop(this: Borrowed<'_, Self>) {
-        // Nobody who has seen the device up is still about to set a timer or stage a packet.
-        rcu::synchronize_net();
+        // After a grace period nobody who has seen the device up is still about to set a timer or stage
+        // a packet.
+        if !this.close_sockets() {
+            rcu::synchronize_net();
+        }
         this.for_each_peer(|peer| peer.stop());
-        this.close_sockets();
         let dropped = core::mem::replace(&mut *this.handshakes.lock(), SkbList::new());
         dropped.drop_for(DropReason::QueuePurge);
     }
