@@ -24,7 +24,7 @@ use crate::{
     handshake,
     keypair::Keypairs,
     lane::LaneOfPeer,
-    messages::{MAX_STAGED_PACKETS, REKEY_TIMEOUT},
+    messages::REKEY_TIMEOUT,
     net::{
         device::Trouble, drop_reason::DropReason, route::RouteCache, skb::SkBuff, skb_list::SkbList,
     },
@@ -34,6 +34,7 @@ use crate::{
     requests::Place,
     seal::Seal,
     send,
+    staged::Staged,
     sync::{new_spinlock_bh, SpinLockBh},
     timer,
     timers::Timers,
@@ -77,9 +78,8 @@ pub(crate) struct Peer {
     endpoint: SpinLockBh<Option<Endpoint>>,
     /// Routes to the endpoint, from the first session on.
     pub(crate) routes: RcuSlot<RouteCache>,
-    /// Packets that wait for a session.
     #[pin]
-    staged: SpinLockBh<SkbList>,
+    pub(crate) staged: Staged,
     /// Packets that are being encrypted.
     #[pin]
     pub(crate) outgoing: InOrder<Seal>,
@@ -124,7 +124,7 @@ impl Peer {
                 keypairs <- Keypairs::new(),
                 endpoint <- new_spinlock_bh!(None, "Peer::endpoint"),
                 routes: RcuSlot::empty(),
-                staged <- new_spinlock_bh!(SkbList::new(), "Peer::staged"),
+                staged <- Staged::new(),
                 outgoing <- InOrder::new(),
                 pace: Pace::new(),
                 lane: LaneOfPeer::new(),
@@ -293,38 +293,13 @@ impl Peer {
 
     /// Adds packets to those that wait for a session, dropping the oldest if they are too many.
     pub(crate) fn stage(&self, packets: &mut SkbList) {
-        let mut dropped = SkbList::new();
-        let mut staged = self.staged.lock();
-        while staged.len() > MAX_STAGED_PACKETS {
-            if let Some(oldest) = staged.pop_front() {
-                dropped.push_back(oldest);
-            }
-        }
-        staged.append(packets);
-        drop(staged);
-        self.count_and_drop(dropped, DropReason::FullRing);
-    }
-
-    /// Puts packets back in front of those that wait.
-    pub(crate) fn unstage(&self, mut packets: SkbList) {
-        let mut staged = self.staged.lock();
-        packets.append(&mut staged);
-        *staged = packets;
-    }
-
-    /// Takes all packets that wait for a session.
-    pub(crate) fn take_staged(&self) -> SkbList {
-        core::mem::replace(&mut *self.staged.lock(), SkbList::new())
-    }
-
-    /// Returns whether packets wait for a session.
-    pub(crate) fn has_staged(&self) -> bool {
-        !self.staged.lock().is_empty()
+        let oldest = self.staged.push(packets);
+        self.count_and_drop(oldest, DropReason::FullRing);
     }
 
     /// Drops all packets that wait for a session.
     pub(crate) fn drop_staged(&self) {
-        let dropped = self.take_staged();
+        let dropped = self.staged.take();
         self.count_and_drop(dropped, DropReason::QueuePurge);
     }
 
@@ -442,7 +417,7 @@ impl RcuArc<Peer> {
 
     /// Sends a keepalive, or the packets that wait instead.
     pub(crate) fn send_keepalive(&self) {
-        if !self.has_staged() {
+        if self.staged.is_empty() {
             // A message without a packet; like one it waits for a session if there is none.
             if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
                 events::keepalive_sent(self);

@@ -138,7 +138,7 @@ fn find_peer(
 
 /// Sends packets with the current session, unless others wait already or there is no session.
 fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList, guard: &Guard) -> bool {
-    if peer.has_staged() {
+    if !peer.staged.is_empty() {
         return false;
     }
     let current = peer.keypairs.current(guard);
@@ -157,18 +157,25 @@ fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList, guard: &Guard) -> bo
 /// Context: any but hard interrupts.
 pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
     loop {
-        let mut packets = peer.take_staged();
-        if packets.is_empty() {
+        let _softirqs = cpu::SoftirqsDisabled::new();
+        let Some(mut moving) = peer.staged.begin_moving() else {
             return;
-        }
+        };
         if let Some(keypair) = usable_session(peer) {
-            let _softirqs = cpu::SoftirqsDisabled::new();
-            submit(&keypair, packets);
-            return;
+            let deep = transmit_depth() > DEEP;
+            let helper = if deep { Helper::Later } else { Helper::Never };
+            let packets = core::mem::replace(&mut moving.packets, SkbList::new());
+            queue(&keypair, packets, helper);
+            // Now that they are in the queue, others may follow.
+            drop(moving);
+            if !deep {
+                send_at_home(peer, false);
+            }
+            continue;
         }
         // They may wait for long, which must not keep their sockets from sending elsewhere.
-        packets.for_each(SkBuff::orphan);
-        peer.unstage(packets);
+        moving.packets.for_each(SkBuff::orphan);
+        drop(moving);
         // Whoever began a session meanwhile found nothing to send.
         if usable_session(peer).is_none() {
             peer.request(Action::BeginHandshake);
@@ -223,6 +230,16 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
 
 /// Puts packets into the peer's queue, and sends what is ready.
 fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
+    queue(keypair, packets, helper);
+    match helper {
+        // Who does the work sees to the rest.
+        Helper::Later => {}
+        _ => send_at_home(&keypair.peer, true),
+    }
+}
+
+/// Puts packets into the peer's queue. Context: softirqs disabled.
+fn queue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
     let peer = &keypair.peer;
     let count = packets.len();
     let queued = Batch::new(keypair.clone(), packets)
@@ -230,11 +247,6 @@ fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
     if queued.is_err() {
         let netdev = &peer.device.netdev;
         netdev.count_trouble(Trouble::SendingDropped, count);
-    }
-    match helper {
-        // Who does the work sees to the rest.
-        Helper::Later => {}
-        _ => send_at_home(peer, true),
     }
 }
 

@@ -52,6 +52,7 @@ mod engine;
 mod keypair;
 mod peer;
 mod requests;
+mod staged;
 mod timers;
 
 // What happens: packets out and in, and handshakes.

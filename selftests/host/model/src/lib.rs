@@ -41,6 +41,8 @@ mod replay;
 mod seal;
 #[path = "../../../../src/send.rs"]
 mod send;
+#[path = "../../../../src/staged.rs"]
+mod staged;
 
 // What stands in.
 mod standin;

@@ -5,7 +5,6 @@
 use super::device::Device;
 use super::endpoint::Endpoint;
 use super::net::{skb::SkBuff, skb_list::SkbList};
-use super::sync::{new_spinlock_bh, SpinLockBh};
 use crate::batch::InOrder;
 use crate::gfp::Gfp;
 use crate::keypair::Keypairs;
@@ -14,6 +13,7 @@ use crate::pace::Pace;
 use crate::rcu::RcuArc;
 use crate::seal::Seal;
 use crate::send;
+use crate::staged::Staged;
 use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::workqueue::Work;
@@ -42,7 +42,7 @@ pub(crate) struct Peer {
     #[pin]
     pub(crate) keypairs: Keypairs,
     #[pin]
-    staged: SpinLockBh<SkbList>,
+    pub(crate) staged: Staged,
     #[pin]
     pub(crate) outgoing: InOrder<Seal>,
     pub(crate) pace: Pace,
@@ -66,7 +66,7 @@ impl Peer {
             try_pin_init!(Self {
                 device,
                 keypairs <- Keypairs::new(),
-                staged <- new_spinlock_bh!(SkbList::new(), "Peer::staged"),
+                staged <- Staged::new(),
                 outgoing <- InOrder::new(),
                 pace: Pace::new(),
                 lane: LaneOfPeer::new(),
@@ -91,29 +91,14 @@ impl Peer {
         false
     }
 
-    pub(crate) fn has_staged(&self) -> bool {
-        !self.staged.lock().is_empty()
-    }
-
-    pub(crate) fn take_staged(&self) -> SkbList {
-        core::mem::replace(&mut *self.staged.lock(), SkbList::new())
-    }
-
     pub(crate) fn stage(&self, packets: &mut SkbList) {
-        self.staged.lock().append(packets);
-    }
-
-    pub(crate) fn unstage(&self, mut packets: SkbList) {
-        let mut staged = self.staged.lock();
-        packets.append(&mut staged);
-        *staged = packets;
+        assert!(self.staged.push(packets).is_empty(), "packets are dropped");
     }
 }
 
 impl RcuArc<Peer> {
-    pub(crate) fn request(&self, _: Action) {
-        panic!("a handshake is begun");
-    }
+    /// A session, if there is none, comes anyway.
+    pub(crate) fn request(&self, _: Action) {}
 
     pub(crate) fn send_staged_packets(&self) {
         send::send_staged(self);

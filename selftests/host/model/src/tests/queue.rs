@@ -30,6 +30,13 @@ struct World {
 
 impl World {
     fn new(cpus: usize) -> Self {
+        let (world, keypair) = Self::without_session(cpus);
+        world.peer.keypairs.install(keypair);
+        world
+    }
+
+    /// A peer that waits for a session, and the session.
+    fn without_session(cpus: usize) -> (Self, RcuArc<Keypair>) {
         cpu::set_online(cpus);
         let engine = Engine::new().unwrap();
         let device = RcuArc::new(Device {
@@ -49,18 +56,18 @@ impl World {
             we_initiated: true,
         };
         let keypair = RcuArc::pin_init(Keypair::new(peer.clone(), keys, 7), Gfp::Kernel).unwrap();
-        peer.keypairs.install(keypair.clone());
-        device.session.swap(Some(keypair));
+        device.session.swap(Some(keypair.clone()));
         device.peer.swap(Some(peer.clone()));
         let work = |cpu| {
             let device = device.clone();
             thread::spawn(move || device.engine.crypt().work(cpu))
         };
-        Self {
+        let world = Self {
             workers: (0..cpus as u32).map(work).collect(),
             device,
             peer,
-        }
+        };
+        (world, keypair)
     }
 
     /// Has each CPU hand in packets, by softirqs of its own.
@@ -150,24 +157,31 @@ const LARGE: Packet = (5000, 1);
 /// One after which the peer is busy, and packets are collected for a moment.
 const MANY: Packet = (20, 40);
 
+fn transmit(device: &Device, cpu: u8, number: u8, (len, parts): Packet) {
+    let mut bytes = vec![0; len];
+    bytes[..2].copy_from_slice(&[cpu, number]);
+    let guard = crate::rcu::read_lock();
+    let device = device.peer.get(&guard).unwrap().device.clone();
+    drop(guard);
+    send::transmit(device.borrow(), SkBuff::of_bytes(bytes, parts)).unwrap();
+}
+
+/// What was sent is all of it, numbered as it was sent, and in order.
+fn assert_sent(sent: &[Seen], counts: [usize; SOURCES]) {
+    let counters: Vec<_> = sent.iter().map(|(_, message)| message[8]).collect();
+    let all = (0..sent.len() as u8).collect::<Vec<_>>();
+    assert_eq!(counters, all, "not numbered as they are sent");
+    let packets = sent.iter().map(|(_, message)| (message[16], message[17]));
+    assert_in_order(packets.collect(), counts);
+}
+
 fn send_all(preemptions: usize, packets: [Vec<Packet>; SOURCES]) {
     let counts = [packets[0].len(), packets[1].len()];
     explore(preemptions, move || {
         let world = World::new(2);
-        world.run(packets.clone(), |device, cpu, number, (len, parts)| {
-            let mut bytes = vec![0; len];
-            bytes[..2].copy_from_slice(&[cpu, number]);
-            let guard = crate::rcu::read_lock();
-            let device = device.peer.get(&guard).unwrap().device.clone();
-            drop(guard);
-            send::transmit(device.borrow(), SkBuff::of_bytes(bytes, parts)).unwrap();
-        });
+        world.run(packets.clone(), transmit);
         let (sent, _) = world.end();
-        let counters: Vec<_> = sent.iter().map(|(_, message)| message[8]).collect();
-        let all = (0..sent.len() as u8).collect::<Vec<_>>();
-        assert_eq!(counters, all, "not numbered as they are sent");
-        let packets = sent.iter().map(|(_, message)| (message[16], message[17]));
-        assert_in_order(packets.collect(), counts);
+        assert_sent(&sent, counts);
     });
 }
 
@@ -199,6 +213,24 @@ fn a_large_packet_here_and_a_small_one_there() {
 #[test]
 fn collected_here_and_small_there() {
     send_all(0, [vec![MANY], vec![SMALL]]);
+}
+
+/// What waits for the session is sent before what comes when it is there.
+#[test]
+fn a_session_comes_while_packets_do() {
+    explore(2, || {
+        let (world, keypair) = World::without_session(2);
+        let peer = world.peer.clone();
+        let other = thread::spawn(move || {
+            kernel::cpu::move_to(1);
+            peer.keypairs.install(keypair);
+            peer.send_staged_packets();
+        });
+        world.run([vec![SMALL, SMALL], vec![]], transmit);
+        other.join().unwrap();
+        let (sent, _) = world.end();
+        assert_sent(&sent, [2, 0]);
+    });
 }
 
 /// The peer's addresses that datagrams come from, at one time: another address is another batch.

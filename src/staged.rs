@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets of a peer that wait for a session.
+
+#![forbid(unsafe_code)]
+
+use core::mem::replace;
+use kernel::prelude::*;
+
+use crate::{
+    messages::MAX_STAGED_PACKETS,
+    net::skb_list::SkbList,
+    sync::{new_spinlock_bh, SpinLockBh},
+};
+
+/// Packets in the order in which they will be sent. They still wait while somebody is moving them to
+/// where packets are encrypted: a packet that comes meanwhile must not get ahead of them.
+#[pin_data]
+pub(crate) struct Staged {
+    #[pin]
+    waiting: SpinLockBh<Waiting>,
+}
+
+struct Waiting {
+    packets: SkbList,
+    being_moved: bool,
+}
+
+impl Staged {
+    /// No packets.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            waiting <- new_spinlock_bh!(
+                Waiting {
+                    packets: SkbList::new(),
+                    being_moved: false,
+                },
+                "Staged::waiting"
+            ),
+        })
+    }
+
+    /// Adds packets. Returns those that have waited longest, if they are too many now.
+    pub(crate) fn push(&self, packets: &mut SkbList) -> SkbList {
+        let mut oldest = SkbList::new();
+        let mut waiting = self.waiting.lock();
+        while waiting.packets.len() > MAX_STAGED_PACKETS {
+            if let Some(packet) = waiting.packets.pop_front() {
+                oldest.push_back(packet);
+            }
+        }
+        waiting.packets.append(packets);
+        oldest
+    }
+
+    /// Takes all that nobody is moving.
+    pub(crate) fn take(&self) -> SkbList {
+        replace(&mut self.waiting.lock().packets, SkbList::new())
+    }
+
+    /// Returns whether no packet waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.packets.is_empty() && !waiting.being_moved
+    }
+
+    /// Begins to move all packets, unless there are none, or somebody else is doing that.
+    ///
+    /// The caller then looks again when it has finished: others rely on that. Context: softirqs
+    /// disabled until then.
+    pub(crate) fn begin_moving(&self) -> Option<Moving<'_>> {
+        let mut waiting = self.waiting.lock();
+        if waiting.packets.is_empty() || waiting.being_moved {
+            return None;
+        }
+        waiting.being_moved = true;
+        Some(Moving {
+            packets: replace(&mut waiting.packets, SkbList::new()),
+            staged: self,
+        })
+    }
+}
+
+/// Packets that are being moved. At its end those that have not been taken out of it wait again, in
+/// front of all others.
+pub(crate) struct Moving<'a> {
+    pub(crate) packets: SkbList,
+    staged: &'a Staged,
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.staged.waiting.lock();
+        self.packets.append(&mut waiting.packets);
+        waiting.packets = replace(&mut self.packets, SkbList::new());
+        waiting.being_moved = false;
+    }
+}
