@@ -95,19 +95,33 @@ class Dumps(Worker):
 class Movers(Worker):
     """Makes links, moves them between namespaces, and deletes them."""
 
+    ROUND = ("add", "add", "add", "move", "move", "delete")
+
+    def begin(self):
+        self.next = []
+
     def step(self):
-        host, other = random.sample(self.hosts, 2)
-        device = random.choice(self.world.devices)
-        what = random.choice(("add", "add", "add", "move", "move", "delete"))
-        if what == "add":
-            self.count("link added", host.links.add(device))
-            with in_netns(host.name):
-                host.links.address(device, "172.16.%d.1/24" % random.randrange(200))
-            host.links.up(device)
-        elif what == "move":
-            self.count("link moved", host.links.move(device, other.name))
-        else:
-            self.count("link deleted", host.links.delete(device))
+        # However slow the machine is, each kind has its turn, and finds a link if there is one.
+        if not self.next:
+            self.next = random.sample(self.ROUND, len(self.ROUND))
+        what = self.next.pop()
+        for host, device in random.sample([(host, device) for host in self.hosts for device in self.world.devices],
+                                          len(self.hosts) * len(self.world.devices)):
+            if what == "add":
+                error = host.links.add(device)
+                self.count("link added", error)
+                with in_netns(host.name):
+                    host.links.address(device, "172.16.%d.1/24" % random.randrange(200))
+                host.links.up(device)
+                break
+            if what == "move":
+                error = host.links.move(device, random.choice([other for other in self.hosts if other is not host]).name)
+                self.count("link moved", error)
+            else:
+                error = host.links.delete(device)
+                self.count("link deleted", error)
+            if error == 0 or self.stop.is_set():
+                break
         time.sleep(0.3)
 
 
