@@ -132,7 +132,7 @@ for version in 4 6; do
 	bulk "TCP, $name to the kernel" 10.2.0.2 -n 3M -R
 	[ $version = 6 ] || bulk "TCP over IPv6 inside, four streams" fd02::2 -n 3M -P 4
 	[ $version = 4 ] || bulk "TCP over IPv6 inside, four streams, to the kernel" fd02::2 -n 3M -P 4 -R
-	bulk "UDP of 1,200 bytes, to the kernel" 10.2.0.2 -R -t 2 -u -b 8M -l 1200
+	bulk "UDP of 1,200 bytes, to the kernel" 10.2.0.2 -R -n 2M -u -b 8M -l 1200
 	check_equal "the kernel's link counted no faulty packet" "$(statistic kernel wg0 rx_errors) $(statistic kernel wg0 tx_errors)" "0 0"
 done
 
