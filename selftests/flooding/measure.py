@@ -76,6 +76,12 @@ def used():
     return info["MemTotal"] - hoarded - sum(info[name] for name in ("MemFree", "Buffers", "Cached", "AnonPages", "SReclaimable"))
 
 
+def answered(hosts):
+    """How many packets for addresses of nobody have come to host a: answers to forged senders."""
+    names, values = [line.split() for line in hosts.on("a", "cat", "/proc/net/snmp").splitlines() if line.startswith("Ip:")]
+    return int(values[names.index("InAddrErrors")])
+
+
 def cost(flood, count):
     """Nanoseconds of work for one message, sending included; an idle machine is waited for at the end."""
     rested, begin = idle(), time.monotonic_ns()
@@ -131,19 +137,21 @@ def measure(module, seconds, count, rate, rows):
             datagrams = DATAGRAMS.get(kind, 1)
             row["cost"] = cost(flood, count // datagrams) - sending
             row["before"] = used()
+            before = answered(hosts)
             flood.say(f"flood {rate // datagrams}")
             time.sleep(0.3)
             row["bytes"], row["during"] = carried(hosts, seconds)
             flood.say("")
             sent, nanoseconds = flood.answer()
             row["rate"] = sent * datagrams * 1e9 / nanoseconds
+            row["answered"] = (answered(hosts) - before) / sent
             flood.gone()
         time.sleep(2)
         row["after"] = used()
         hosts.on("a", "ping", "-c", "2", "-W", "10", hosts.address)
         rows.append(row)
         results("/out/floods.json", rows)
-        say(f"  {module}, {words}: " + ", ".join(f"{name} {value:,.0f}" for name, value in row.items() if not isinstance(value, str)))
+        say(f"  {module}, {words}: " + ", ".join(f"{name} {value:,.{2 if value <= 1 else 0}f}" for name, value in row.items() if not isinstance(value, str)))
     hosts.gone()
     unload()
 
@@ -167,6 +175,10 @@ def table(rows, modules):
     print("  in megabytes per second without a flood, and in the worst one")
     line("  no flood", lambda module: by[module, "none"]["bytes"] / 1e6, "{:.1f}".format)
     line("  the worst", lambda module: min(by[module, kind]["bytes"] for kind in FLOODS) / 1e6, "{:.1f}".format)
+    print("Messages that get an answer meanwhile")
+    for kind in list(FLOODS)[1:]:
+        if any(by[module, kind]["answered"] for module in modules):
+            line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["answered"], "{:.1%}".format)
     print("Datagrams sent in a second meanwhile")
     for kind in list(FLOODS)[1:]:
         line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["rate"], "{:,.0f}".format)
