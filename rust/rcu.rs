@@ -128,12 +128,17 @@ impl<T> RcuArc<T> {
         self.ptr == other.ptr
     }
 
+    /// Returns a raw pointer to the value, which has no count of its own.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *const T {
+        // SAFETY: By the type invariant the pointer is valid.
+        unsafe { &raw const (*self.ptr.as_ptr()).value }
+    }
+
     /// Turns the reference into a raw pointer to the value, which keeps its count.
     #[inline]
     pub(crate) fn into_raw(self) -> *const T {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: By the type invariant the pointer is valid.
-        unsafe { &raw const (*this.ptr.as_ptr()).value }
+        core::mem::ManuallyDrop::new(self).as_ptr()
     }
 
     /// Takes back what [`Self::into_raw`] gave away.
@@ -157,24 +162,27 @@ impl<T> RcuArc<T> {
     ///
     /// # Safety
     ///
-    /// `ptr` must come from [`Self::into_raw`], and for `'a` either the count that it stands for
-    /// is kept or an RCU read-side critical section that began before it was given up goes on.
+    /// `ptr` must come from [`Self::into_raw`] or [`Self::as_ptr`], and for `'a` either a count is
+    /// kept or an RCU read-side critical section that began before it was given up goes on.
     #[inline]
     pub(crate) unsafe fn borrow_raw<'a>(ptr: *const T) -> Borrowed<'a, T> {
         // SAFETY: See `from_raw`.
         let inner = unsafe { kernel::container_of!(ptr.cast_mut(), Inner<T>, value) };
+        // INVARIANT: By the safety requirement the allocation is alive for `'a`.
         Borrowed {
-            // SAFETY: By the safety requirement the allocation is alive for `'a`.
-            inner: unsafe { &*inner },
+            // SAFETY: A pointer into an allocation is not null.
+            inner: unsafe { NonNull::new_unchecked(inner) },
+            _lent: PhantomData,
         }
     }
 
     /// Lends the value like a lookup under RCU does.
     #[inline]
     pub(crate) fn borrow(&self) -> Borrowed<'_, T> {
+        // INVARIANT: By the type invariant the allocation is alive while `self` is.
         Borrowed {
-            // SAFETY: By the type invariant the pointer is valid while `self` is.
-            inner: unsafe { self.ptr.as_ref() },
+            inner: self.ptr,
+            _lent: PhantomData,
         }
     }
 }
@@ -198,15 +206,16 @@ impl<T> Drop for RcuArc<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant the pointer is valid.
-        let inner = unsafe { self.ptr.as_ref() };
-        if inner.refcount.dec_and_test() {
+        if unsafe { self.ptr.as_ref() }.refcount.dec_and_test() {
+            // Not by way of a reference, which may stand for no more than what it refers to: the
+            // callback frees all that is around it.
+            // SAFETY: The memory stays valid until the callback.
+            let head = Opaque::cast_into(unsafe { &raw const (*self.ptr.as_ptr()).head });
             // SAFETY: The count is zero for good, so this is the only time that `head` is queued;
             // the memory stays valid until the callback. `T` outlives it because the module waits
             // for all callbacks before it goes (`wait_for_all`).
             // Not the lazy kind, which may take 10 s: there may be keys in it.
-            unsafe {
-                bindings::call_rcu_at_once(inner.head.get(), Some(free_after_grace_period::<T>))
-            };
+            unsafe { bindings::call_rcu_at_once(head, Some(free_after_grace_period::<T>)) };
         }
     }
 }
@@ -235,8 +244,14 @@ impl<T> Deref for RcuArc<T> {
 }
 
 /// A value found in an [`RcuSlot`], usable for as long as the RCU guard lives.
+///
+/// # Invariants
+///
+/// `inner` points to an [`Inner`] that is valid for `'g`. It is no reference, because an [`RcuArc`] made
+/// of it may be the one through which the value ends.
 pub(crate) struct Borrowed<'g, T> {
-    inner: &'g Inner<T>,
+    inner: NonNull<Inner<T>>,
+    _lent: PhantomData<&'g Inner<T>>,
 }
 
 impl<T> Clone for Borrowed<'_, T> {
@@ -251,17 +266,14 @@ impl<'g, T> Borrowed<'g, T> {
     /// Takes a reference that outlives the guard, unless the last one is already gone.
     #[inline]
     pub(crate) fn upgrade(self) -> Option<RcuArc<T>> {
+        // SAFETY: By the type invariant the pointer is valid.
+        let refcount = unsafe { &raw mut (*self.inner.as_ptr()).refcount };
         // SAFETY: The counter is valid for the duration of the call.
-        let taken = unsafe {
-            bindings::refcount_inc_not_zero(
-                core::ptr::from_ref(&self.inner.refcount)
-                    .cast_mut()
-                    .cast::<bindings::refcount_t>(),
-            )
-        };
+        let taken =
+            unsafe { bindings::refcount_inc_not_zero(refcount.cast::<bindings::refcount_t>()) };
         // INVARIANT: The count just taken belongs to the new `RcuArc`.
         taken.then(|| RcuArc {
-            ptr: NonNull::from(self.inner),
+            ptr: self.inner,
             _own: PhantomData,
         })
     }
@@ -269,13 +281,14 @@ impl<'g, T> Borrowed<'g, T> {
     /// Returns whether this is the value that `other` points to.
     #[inline]
     pub(crate) fn is(self, other: &RcuArc<T>) -> bool {
-        core::ptr::eq(self.inner, other.ptr.as_ptr())
+        self.inner == other.ptr
     }
 
     /// Returns the value for as long as the guard lives.
     #[inline]
     pub(crate) fn get(self) -> &'g T {
-        &self.inner.value
+        // SAFETY: By the type invariant the pointer is valid for `'g`.
+        unsafe { &(*self.inner.as_ptr()).value }
     }
 }
 
@@ -284,7 +297,7 @@ impl<T> Deref for Borrowed<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.inner.value
+        self.get()
     }
 }
 

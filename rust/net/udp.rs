@@ -139,7 +139,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             bindings::udp_accept_gso(sk.as_ptr());
             bindings::sock_hold(sk.as_ptr());
             let mut tunnel = bindings::udp_tunnel_sock_cfg {
-                sk_user_data: core::ptr::from_ref::<T>(&receiver).cast_mut().cast(),
+                sk_user_data: receiver.as_ptr().cast_mut().cast(),
                 encap_type: 1,
                 encap_rcv: Some(encap_receive::<T>),
                 ..Default::default()

@@ -15,8 +15,8 @@ impl<T> Opaque<T> {
         Self(UnsafeCell::new(MaybeUninit::uninit()), PhantomPinned)
     }
 
-    pub const fn get(&self) -> *mut T {
-        self.0.get().cast()
+    pub const fn cast_into(this: *const Self) -> *mut T {
+        UnsafeCell::raw_get(this.cast::<UnsafeCell<MaybeUninit<T>>>()).cast()
     }
 }
 
