@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """packets.py REPEATS MODULE... -- NAME...: what packets cost, in guest instructions, for a machine in which each is a nanosecond.
 
-MODULE is ours, c or none (no tunnel); NAME is tcp, udp64, udp1372 or ping. Leaves /out/packets.json: a row for each figure.
+MODULE is ours, c or none (no tunnel); NAME is one of MEASURES. Leaves /out/packets.json: a row for each figure.
 """
 
 import json
@@ -45,8 +45,8 @@ def iperf3(hosts, *arguments):
     return report["end"], {"idle": idle, "switches": switched}
 
 
-def tcp(hosts):
-    end, effort = iperf3(hosts)
+def tcp(hosts, *arguments):
+    end, effort = iperf3(hosts, *arguments)
     received = end["sum_received"]
     # iperf3's own interval begins when data flows.
     return {"cost": received["seconds"] * 1e9 / received["bytes"], **effort,
@@ -69,10 +69,10 @@ def drops(hosts):
     return counts
 
 
-def udp(size):
+def udp(size, *arguments):
     def measure(hosts):
         before = drops(hosts)
-        end, effort = iperf3(hosts, "--udp", "--bitrate", "0", "--length", str(size))
+        end, effort = iperf3(hosts, "--udp", "--bitrate", "0", "--length", str(size), *arguments)
         stream = end["sum"]
         sent, lost = stream["packets"], stream["lost_packets"]
         delivered = end["sum_received"]["packets"] - end["sum_received"]["lost_packets"]
@@ -92,8 +92,25 @@ def ping(hosts):
     return {"cost": float(found[2]) * 1e6, "mean": float(found[3]) * 1e6}
 
 
+def as_with_a_card(measure):
+    """On a path as network cards make it: nothing is segmented for the sender, and the receiver's merges what comes in."""
+    def switch(hosts, *words):
+        for name in "ab":
+            hosts.on(name, "ethtool", "-K", "cable", *words)
+
+    def measured(hosts):
+        switch(hosts, "tso", "off", "tx-udp-segmentation", "off", "gro", "on")
+        try:
+            return measure(hosts)
+        finally:
+            switch(hosts, "tso", "on", "tx-udp-segmentation", "on", "gro", "off")
+    return measured
+
+
 RESTED = 0.1  # seconds of a run, which takes one
-MEASURES = {"tcp": tcp, "udp64": udp(64), "udp1372": udp(1372), "ping": ping}
+MEASURES = {"tcp": tcp, "tcp8": lambda hosts: tcp(hosts, "--parallel", "8"), "udp64": udp(64),
+            "udp64x64": udp(64, "--parallel", "64"), "udp1372": udp(1372), "card-tcp": as_with_a_card(tcp),
+            "card-udp64": as_with_a_card(udp(64)), "ping": ping}
 
 
 def undisturbed(measure, hosts):
@@ -111,7 +128,7 @@ def measure_all(arguments):
     repeats, *rest = arguments
     cut = rest.index("--")
     modules, names = rest[:cut], rest[cut + 1:]
-    settle_in("ip", "iperf3", "ping", "cat", "ss")
+    settle_in("ip", "iperf3", "ping", "cat", "ss", "ethtool")
     rows = []
     for repeat in range(int(repeats)):
         # There and back, so that a drift would show as spread and not as a difference.

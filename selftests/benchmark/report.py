@@ -6,7 +6,8 @@ import json
 import os
 import sys
 
-WORDS = {"tcp": "TCP bulk, per byte, both ends", "udp64": "UDP, 64 bytes, per delivered packet",
+WORDS = {"tcp": "TCP bulk, per byte, both ends", "tcp8": "  8 streams", "card-tcp": "  as through a network card",
+         "udp64": "UDP, 64 bytes, per delivered packet", "udp64x64": "  64 flows", "card-udp64": "  as through a network card",
          "udp1372": "UDP, 1,372 bytes, per delivered packet", "ping": "ping round trip, minimum"}
 BOUND = 1.10  # of the C driver's, for these:
 BOUNDED = ("tcp", "udp64", "ping")
@@ -61,6 +62,20 @@ def packets(rows, figures, verdicts):
             verdicts.append((ratio <= BOUND, f"{words}: {ratio:.3f} of the C driver's, wanted at most {BOUND:.2f}"))
 
 
+def uplinks(rows, figures):
+    if not rows:
+        return
+    print("\nPings beside bulk on a slow uplink: answered, and the 99th percentile of their times in milliseconds\n")
+    print(f"{'':40}{'C':>22}{'ours':>22}  bulk: C, ours")
+    for one in [row for row in rows if row["module"] == "c"]:
+        same = [row for row in rows if all(row[key] == one[key] for key in ("rate", "queue", "load"))]
+        of = {row["module"]: row for row in same}
+        cells = "".join(f"{of[m]['answered']:>4} of {of[m]['pings']}{of[m]['late']:>11.2f}" if m in of else f"{'':>22}" for m in ("c", "ours"))
+        words = f"{one['rate']}, {one['queue']}, beside {one['load']}"
+        print(f"{words:40}{cells}  {', '.join(of[m]['bulk'] for m in ('c', 'ours') if m in of)}")
+    figures["uplinks"] = rows
+
+
 def peers(rows, figures, verdicts):
     if not rows:
         return
@@ -108,6 +123,7 @@ def main():
     folder, version = sys.argv[1:]
     figures, verdicts = {"version": version}, []
     packets(read(folder, "packets.json"), figures, verdicts)
+    uplinks(read(folder, "uplinks.json"), figures)
     peers(read(folder, "peers.json"), figures, verdicts)
     print(f"\nWhat is wanted, and whether version {version} has it\n")
     for holds, words in verdicts:
