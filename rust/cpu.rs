@@ -3,6 +3,7 @@
 //! Which CPUs there are, and keeping this one.
 //!
 //! C headers: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h),
+//! [`include/linux/sched/isolation.h`](srctree/include/linux/sched/isolation.h),
 //! [`include/linux/bottom_half.h`](srctree/include/linux/bottom_half.h)
 
 use kernel::types::NotThreadSafe;
@@ -20,6 +21,14 @@ pub(crate) fn online_count() -> usize {
 pub(crate) fn next_online(cpu: u32) -> u32 {
     // SAFETY: Always safe to call.
     unsafe { bindings::cpumask_next_wrap_online(cpu as i32) }
+}
+
+/// Returns whether others may give work to a CPU: whether it is not set apart by `isolcpus=`, `nohz_full=` or an
+/// isolated partition of cpusets (`housekeeping_test_cpu`).
+#[inline]
+pub(crate) fn is_housekeeping(cpu: u32) -> bool {
+    // SAFETY: May be asked for any number below `nr_cpu_ids`; the helper checks it.
+    unsafe { bindings::is_housekeeping_cpu(cpu) }
 }
 
 /// Lets other threads run if one is waiting. Context: process context.

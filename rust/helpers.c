@@ -210,6 +210,11 @@ void rust_helper_dev_stats_add_rx_length_errors(struct net_device *dev, unsigned
 	DEV_STATS_ADD(dev, rx_length_errors, n);
 }
 
+void rust_helper_dev_stats_add_rx_dropped(struct net_device *dev, unsigned long n)
+{
+	DEV_STATS_ADD(dev, rx_dropped, n);
+}
+
 void rust_helper_dev_stats_add_tx_errors(struct net_device *dev, unsigned long n)
 {
 	DEV_STATS_ADD(dev, tx_errors, n);
@@ -264,6 +269,12 @@ unsigned int rust_helper_num_online_cpus(void)
 unsigned int rust_helper_cpumask_next_wrap_online(int cpu)
 {
 	return cpumask_next_wrap(cpu, cpu_online_mask);
+}
+
+/* linux/sched/isolation.h */
+bool rust_helper_is_housekeeping_cpu(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && housekeeping_test_cpu(cpu, HK_TYPE_DOMAIN) && housekeeping_test_cpu(cpu, HK_TYPE_WQ);
 }
 
 /* linux/sched.h */
@@ -497,6 +508,18 @@ struct net_device *rust_helper_dst_dev(const struct dst_entry *dst)
 	return dst_dev(dst);
 }
 
+/* An IPsec transformation wants datagrams one by one. */
+bool rust_helper_dst_can_gso(const struct dst_entry *dst)
+{
+	return (dst_dev(dst)->features & NETIF_F_GSO) && !dst_xfrm(dst);
+}
+
+/* Callers have disabled softirqs. A device with a queue for each CPU most likely uses this one. */
+bool rust_helper_dev_has_backlog(const struct net_device *dev)
+{
+	return !qdisc_is_empty(rcu_dereference_bh(netdev_get_tx_queue(dev, raw_smp_processor_id() % dev->real_num_tx_queues)->qdisc));
+}
+
 void rust_helper_dst_cache_reset(struct dst_cache *cache)
 {
 	dst_cache_reset(cache);
@@ -528,9 +551,9 @@ __be16 rust_helper_inet_sport(const struct sock *sk)
 	return inet_sk(sk)->inet_sport;
 }
 
-void rust_helper_udp_accept_gso(struct sock *sk)
+void rust_helper_inet_dec_convert_csum(struct sock *sk)
 {
-	udp_set_bit(GRO_ENABLED, sk), udp_set_bit(ACCEPT_L4, sk);
+	inet_dec_convert_csum(sk);
 }
 
 void *rust_helper_sk_user_data(const struct sock *sk)

@@ -170,6 +170,10 @@ check_quiet_kernel "no kernel message so far"
 chapter "Four tunnels, each in the one before"
 host up down
 cable up eth0 10.1.0.1/24,fd01::1/64 down eth0 10.1.0.2/24,fd01::2/64
+# The kernel's own instrument for the stack (Documentation/trace/stacktrace of its source), if it has that.
+deepest=/sys/kernel/tracing/stack_max_size
+[ -e $deepest ] || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+if [ -e $deepest ]; then echo 0 >$deepest; sysctl -qw kernel.stack_tracer_enabled=1; fi
 for depth in 1 2 3 4; do
 	wg_device up "wg$depth" a "$depth" && wg_device down "wg$depth" b "$depth"
 	on up wg set "wg$depth" peer "${public[b]}" allowed-ips "10.1.$depth.2/32" endpoint "10.1.$((depth - 1)).2:$depth"
@@ -181,6 +185,12 @@ done
 check "large ones, too" on up ping -c 3 -i 0.2 -W 5 -s 4000 10.1.4.2
 iperf_server down
 check_prints "and TCP" '[1-9].* Mbit/s' iperf up -c 10.1.4.2 -n 500K
+if [ -e $deepest ]; then
+	sysctl -qw kernel.stack_tracer_enabled=0
+	check_number "of 16 KiB of stack at most so many bytes have been in use" "$(cat $deepest)" -lt 12000 ||
+		sed 's/^/#   /' /sys/kernel/tracing/stack_trace
+	note "the deepest: $(cat $deepest) bytes, in $(awk 'NR == 3 { print $4 }' /sys/kernel/tracing/stack_trace)"
+fi
 # With what runs in them: they would live on, and so would the tunnels.
 for name in up down; do ip netns pids $name | xargs -r kill; ip netns del $name; done
 check_quiet_kernel "no kernel message"

@@ -76,7 +76,8 @@ impl Engine {
         &self.crypt
     }
 
-    /// Finds a CPU that has no batch to work on and marks it as having one.
+    /// Finds a CPU that has no batch to work on and marks it as having one. CPUs that are set apart get
+    /// no work of others.
     ///
     /// `None` if there is no other CPU than this one, or none is free: then whoever asks does best
     /// to work itself, which also keeps senders from getting ahead of the crypto.
@@ -88,7 +89,8 @@ impl Engine {
         let mut candidate = cpu::next_online(here);
         while candidate != here {
             if let Some(busy) = self.busy.get(candidate as usize) {
-                if !busy.load(Relaxed) && !busy.xchg(true, Full) {
+                let is_free = !busy.load(Relaxed) && cpu::is_housekeeping(candidate);
+                if is_free && !busy.xchg(true, Full) {
                     return Some(candidate);
                 }
             }

@@ -1,34 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How busy a peer is being sent to: whether it is worthwhile to collect packets.
+//! How busy a peer is being sent to: whether it is worthwhile to collect packets, and how many may share
+//! a buffer.
 
 #![forbid(unsafe_code)]
 
 use kernel::sync::atomic::{Atomic, Relaxed};
 
-use crate::timer;
+use crate::{net::route::GsoLimits, timer};
 
-/// How busy a peer is being sent to.
+/// How busy a peer is being sent to, and how large the buffers for it may be.
+pub(crate) struct Pace {
+    surplus: Surplus,
+    rate: Rate,
+    below: Below,
+}
+
+impl Pace {
+    /// A peer that nothing has been sent to.
+    pub(crate) const fn new() -> Self {
+        Self {
+            surplus: Surplus(Atomic::new(0)),
+            rate: Rate(Atomic::new(0)),
+            below: Below(Atomic::new(0)),
+        }
+    }
+
+    /// Counts bytes that are to be sent.
+    #[inline]
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.rate.count(bytes);
+    }
+
+    /// Counts packets sent. Returns whether it is worthwhile to wait for more.
+    pub(crate) fn is_busy(&self, packets: usize) -> bool {
+        self.surplus.is_large_with(packets)
+    }
+
+    /// Counts packets received.
+    #[inline]
+    pub(crate) fn received(&self, packets: usize) {
+        self.surplus.reduce(packets);
+    }
+
+    /// Notes what is allowed on the way to the peer.
+    #[inline]
+    pub(crate) fn note_below(&self, limits: &GsoLimits) {
+        self.below.note(limits);
+    }
+
+    /// Returns how many messages may share a buffer, and how many bytes.
+    ///
+    /// What waits in the queue of a slow link is better in small pieces, as the queue can then choose
+    /// between flows, and a large piece makes others wait. So a buffer holds at most what is sent in
+    /// a millisecond, which is how TCP sizes its own, or two messages; and each message is alone for as long
+    /// as something waits in the queue below, for then nothing is gained by sending faster.
+    pub(crate) fn run_limits(&self, message: usize) -> (usize, usize) {
+        let (messages, bytes) = self.below.limits();
+        let bytes_a_ms = self.rate.bytes_a_ms().max(message.saturating_mul(2));
+        (messages, bytes.min(bytes_a_ms))
+    }
+}
+
+/// The length of a moment in milliseconds.
+const MOMENT: u32 = 4;
+
+/// How many more packets are sent to a peer than come from it.
 ///
 /// Two parties that take turns wait for each other, and nothing is to be gained by making them wait
 /// longer. Whoever sends without waiting for answers has more to send, and a moment's patience
-/// makes all of it cheaper. What tells them apart is how many more packets are sent than received.
+/// makes all of it cheaper. What tells them apart is that surplus.
 ///
-/// One number holds the moment (32 bits), that surplus in it (31 bits) and whether it was large in
+/// One number holds the moment (32 bits), the surplus in it (31 bits) and whether it was large in
 /// the moment before (one bit).
-pub(crate) struct Pace(Atomic<i64>);
+struct Surplus(Atomic<i64>);
 
-impl Pace {
+impl Surplus {
     /// A surplus of so many packets in a moment is large.
     const LARGE: i64 = 32;
-    /// The length of a moment in milliseconds.
-    const MOMENT: u32 = 4;
     const MOST: i64 = 0x7fff_ffff;
-
-    /// A peer that nothing has been sent to.
-    pub(crate) const fn new() -> Self {
-        Self(Atomic::new(0))
-    }
 
     /// The surplus of this moment, and whether it was large in the moment before.
     fn look(&self, now: u32) -> (i64, bool) {
@@ -47,9 +97,9 @@ impl Pace {
         self.0.store(noted, Relaxed);
     }
 
-    /// Counts packets sent. Returns whether it is worthwhile to wait for more.
-    pub(crate) fn is_busy(&self, packets: usize) -> bool {
-        let now = timer::moment(Self::MOMENT);
+    /// Adds packets sent. Returns whether the surplus is large, or was in the moment before.
+    fn is_large_with(&self, packets: usize) -> bool {
+        let now = timer::moment(MOMENT);
         let (surplus, was_large) = self.look(now);
         let packets = i64::try_from(packets).unwrap_or(Self::MOST);
         let surplus = surplus.saturating_add(packets).min(Self::MOST);
@@ -57,14 +107,71 @@ impl Pace {
         was_large || surplus > Self::LARGE
     }
 
-    /// Counts packets received.
+    /// Takes packets received off.
     #[inline]
-    pub(crate) fn received(&self, packets: usize) {
-        let now = timer::moment(Self::MOMENT);
+    fn reduce(&self, packets: usize) {
+        let now = timer::moment(MOMENT);
         let (surplus, was_large) = self.look(now);
         if surplus != 0 {
             let packets = i64::try_from(packets).unwrap_or(Self::MOST);
             self.note(now, (surplus - packets).max(0), was_large);
         }
+    }
+}
+
+/// How much is sent to a peer.
+///
+/// One number holds the moment (16 bits) and the bytes that were sent in it and in the one before (24 bits
+/// each, in units of 64).
+struct Rate(Atomic<i64>);
+
+impl Rate {
+    const UNIT: u64 = 64;
+    const MOST: u64 = 0xff_ffff;
+
+    /// What was sent in this moment and in the one before, in units.
+    fn look(&self, now: u16) -> (u64, u64) {
+        let seen = self.0.load(Relaxed) as u64;
+        let (this, before) = (seen >> 24 & Self::MOST, seen & Self::MOST);
+        match now.wrapping_sub((seen >> 48) as u16) {
+            0 => (this, before),
+            1 => (0, this),
+            _ => (0, 0),
+        }
+    }
+
+    /// Two CPUs may count one packet only: it is a guess anyway.
+    #[inline]
+    fn count(&self, bytes: usize) {
+        let now = timer::moment(MOMENT) as u16;
+        let (this, before) = self.look(now);
+        let this = (bytes as u64 / Self::UNIT).saturating_add(this + 1);
+        let noted = u64::from(now) << 48 | this.min(Self::MOST) << 24 | before;
+        self.0.store(noted as i64, Relaxed);
+    }
+
+    fn bytes_a_ms(&self) -> usize {
+        let (this, before) = self.look(timer::moment(MOMENT) as u16);
+        (this.max(before) * Self::UNIT / u64::from(MOMENT)) as usize
+    }
+}
+
+/// What the way to a peer allowed when something was last sent there: messages in one buffer (32 bits), and
+/// bytes (32 bits).
+struct Below(Atomic<i64>);
+
+impl Below {
+    #[inline]
+    fn note(&self, limits: &GsoLimits) {
+        let segments = if limits.is_queued { 1 } else { limits.segments };
+        let seen = i64::from(segments) << 32 | i64::from(limits.bytes);
+        if self.0.load(Relaxed) != seen {
+            self.0.store(seen, Relaxed);
+        }
+    }
+
+    fn limits(&self) -> (usize, usize) {
+        let seen = self.0.load(Relaxed);
+        ((seen >> 32) as usize, seen as u32 as usize)
     }
 }

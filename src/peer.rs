@@ -25,9 +25,7 @@ use crate::{
     keypair::Keypairs,
     lane::LaneOfPeer,
     messages::REKEY_TIMEOUT,
-    net::{
-        device::Trouble, drop_reason::DropReason, route::RouteCache, skb::SkBuff, skb_list::SkbList,
-    },
+    net::{device::Trouble, drop_reason::DropReason, route::RouteCache, skb_list::SkbList},
     noise::{Handshake, PublicKey},
     pace::Pace,
     rcu::{self, RcuArc, RcuSlot},
@@ -417,16 +415,7 @@ impl RcuArc<Peer> {
 
     /// Sends a keepalive, or the packets that wait instead.
     pub(crate) fn send_keepalive(&self) {
-        if self.staged.is_empty() {
-            // A message without a packet; like one it waits for a session if there is none.
-            if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
-                events::keepalive_sent(self);
-                let mut packets = SkbList::new();
-                packets.push_back(empty);
-                self.stage(&mut packets);
-            }
-        }
-        send::send_staged(self);
+        send::send_keepalive(self);
     }
 
     /// Sets the interval of persistent keepalives in seconds, zero for none. If they are turned on

@@ -265,15 +265,22 @@ pub(crate) fn deliver(
 /// Keeps the packets whose counters are new.
 fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
     let mut kept = SkbList::new();
+    let mut refused = 0usize;
     let mut replay = keypair.replay.lock();
     while let Some(packet) = packets.pop_front() {
         let counter = packet.control().number;
         if replay.accept(counter) {
             kept.push_back(packet);
         } else {
+            refused += 1;
             events::replayed(keypair, counter);
             packet.drop_for(DropReason::DupFrag);
         }
+    }
+    drop(replay);
+    if refused != 0 {
+        let netdev = &keypair.peer.device.netdev;
+        netdev.count_trouble(Trouble::ReceivedDropped, refused);
     }
     kept
 }

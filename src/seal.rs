@@ -16,7 +16,7 @@ use crate::{
     net::{
         device::Trouble,
         drop_reason::DropReason,
-        skb::{Control, Piece, SkBuff},
+        skb::{Control, Flow, Piece, SkBuff},
         skb_list::SkbList,
     },
     rcu::RcuArc,
@@ -76,7 +76,8 @@ impl Direction for Seal {
         packets.drop_for(DropReason::FullRing);
     }
 
-    fn process(keypair: &RcuArc<Keypair>, mut packets: SkbList) -> SkbList {
+    fn process(keypair: &RcuArc<Keypair>, packets: SkbList) -> SkbList {
+        let mut packets = gather_flows(packets);
         let mut sealer = Sealer::new(keypair);
         while let Some(skb) = packets.pop_front() {
             let Control {
@@ -115,8 +116,52 @@ fn messages_of(packet: &SkBuff) -> u32 {
     }
 }
 
-/// Encrypts packets one after the other. Messages of the same length go into one datagram buffer,
-/// which passes through the IP layer once and is cut up at the very end (UDP GSO).
+/// Puts the packets of one flow behind each other, in the order in which they came, so that they can share
+/// buffers. They share their counters out again: messages leave in the order of these.
+fn gather_flows(mut packets: SkbList) -> SkbList {
+    let mut first = None;
+    let mut is_mixed = false;
+    let mut can_change = true;
+    let mut next = None;
+    packets.for_each(|packet| {
+        is_mixed |= *first.get_or_insert(packet.flow()) != packet.flow();
+        let Control {
+            number, messages, ..
+        } = packet.control();
+        can_change &= number != NO_COUNTER && next.is_none_or(|next| next == number);
+        next = Some(number.saturating_add(messages.into()));
+    });
+    if !is_mixed || !can_change {
+        return packets;
+    }
+    let mut gathered = SkbList::new();
+    let mut number = NO_COUNTER;
+    while let Some(head) = packets.pop_front() {
+        let mut others = SkbList::new();
+        let flow = head.flow();
+        number = number.min(head.control().number);
+        gathered.push_back(head);
+        while let Some(packet) = packets.pop_front() {
+            if packet.flow() == flow {
+                gathered.push_back(packet);
+            } else {
+                others.push_back(packet);
+            }
+        }
+        packets = others;
+    }
+    gathered.for_each(|packet| {
+        let control = packet.control();
+        packet.set_control(Control { number, ..control });
+        number = number.saturating_add(control.messages.into());
+    });
+    gathered
+}
+
+/// Encrypts packets one after the other. Messages of the same length, flow and socket go into one datagram
+/// buffer, which passes through the IP layer once and is cut up at the very end (UDP GSO): whatever looks
+/// at packets on their way, such as a queueing discipline or a firewall, is to see what it would see of the
+/// messages one by one.
 struct Sealer<'a> {
     keypair: &'a Keypair,
     datagrams: SkbList,
@@ -126,6 +171,7 @@ struct Sealer<'a> {
     size: usize,
     bytes: usize,
     ds: u8,
+    flow: Option<Flow>,
     complete: bool,
 }
 
@@ -139,6 +185,7 @@ impl<'a> Sealer<'a> {
             size: 0,
             bytes: 0,
             ds: 0,
+            flow: None,
             complete: false,
         }
     }
@@ -173,23 +220,32 @@ impl<'a> Sealer<'a> {
             messages: 1,
             ds,
         });
-        // Its sender is to be told when it leaves, and no other.
-        let alone = packet.wants_timestamp();
+        // A keepalive belongs to no flow. Who wants to be told when a packet leaves means that one only.
+        let alone = len == 0 || packet.wants_timestamp();
+        let flow = (!alone).then(|| packet.flow());
         let fits = !self.run.is_empty()
             && !alone
             && !self.complete
+            && flow == self.flow
             && ds == self.ds
             && size <= self.size
-            && self.run.len() < RUN_MESSAGES
-            && self.bytes.saturating_add(size) <= RUN_BYTES;
+            && self.has_room_for(size);
         if !fits {
             self.end_run();
             self.size = size;
             self.ds = ds;
+            self.flow = flow;
         }
         self.complete = alone || size < self.size;
         self.bytes = self.bytes.saturating_add(size);
         self.run.push_back(packet);
+    }
+
+    /// Returns whether the run may have another message of this size.
+    fn has_room_for(&self, size: usize) -> bool {
+        let (messages, bytes) = self.keypair.peer.pace.run_limits(self.size);
+        self.run.len() < messages.min(RUN_MESSAGES)
+            && self.bytes.saturating_add(size) <= bytes.min(RUN_BYTES)
     }
 
     /// Encrypts the packets of the run.
@@ -388,4 +444,27 @@ fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8) {
         datagram.copy_flow_hash(packet);
         datagram.take_owner(packet);
     }
+}
+
+/// Takes a buffer of datagrams apart, for a way on which that many are not allowed in one. Those for which
+/// there is no memory are left out.
+#[cold]
+pub(crate) fn single_datagrams(mut run: SkBuff) -> SkbList {
+    let mut datagrams = SkbList::new();
+    let (len, size, control) = (run.len(), run.datagram_size(), run.control());
+    let mut at = 0usize;
+    while at < len && size != 0 {
+        let end = at.saturating_add(size).min(len);
+        let fill = |bytes: &mut [u8]| run.copy_bits(at, bytes);
+        if let Ok(mut datagram) = SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, Gfp::Atomic, fill)
+        {
+            datagram.set_control(control);
+            datagram.copy_flow_hash(&mut run);
+            datagram.take_owner(&mut run);
+            datagrams.push_back(datagram);
+        }
+        at = end;
+    }
+    run.consume();
+    datagrams
 }

@@ -34,8 +34,9 @@ pub(crate) const OUTER_HEADROOM: usize = 64 + 40 + 8;
 const OFFLOAD_BYTES: usize = 4096;
 
 /// A packet that is being sent through more devices than this at once is in its third tunnel or
-/// deeper, since a tunnel counts twice. The kernel allows for few, and has no stack for many.
-const DEEP: u32 = 2;
+/// deeper: a tunnel counts twice, as a device and as a tunnel. The kernel allows for few, and its stack
+/// of 16 KiB has no room for many: two within each other use up to 9.6 of it (selftests/device.sh).
+const DEEP: u32 = 4;
 
 /// Takes a packet that was routed to the device.
 ///
@@ -184,6 +185,28 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
     }
 }
 
+/// Sends a keepalive, or the packets that wait instead.
+///
+/// Context: any but hard interrupts.
+pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
+    let _softirqs = cpu::SoftirqsDisabled::new();
+    if peer.staged.is_empty() {
+        // A message without a packet.
+        if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
+            events::keepalive_sent(peer);
+            let mut packets = SkbList::new();
+            packets.push_back(empty);
+            let guard = read_lock();
+            if send_at_once(peer, &mut packets, &guard) {
+                return;
+            }
+            // Like a packet it waits for a session.
+            peer.stage(&mut packets);
+        }
+    }
+    send_staged(peer);
+}
+
 /// Returns the session that may be sent with, if there is one.
 fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
     let guard = read_lock();
@@ -207,6 +230,7 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         bytes = bytes.saturating_add(skb.len());
         parts = parts.saturating_add(skb.parts());
     });
+    peer.pace.sent(bytes);
     if transmit_depth() > DEEP {
         enqueue(keypair, packets, Helper::Later);
     } else if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
@@ -221,7 +245,9 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
         }
     } else if peer.outgoing.begin_if_idle(keypair, &mut packets) {
         let datagrams = Seal::process(keypair, packets);
-        peer.outgoing.hand_over(|| deliver(keypair, datagrams));
+        peer.outgoing.hand_over(|| {
+            deliver(keypair, datagrams);
+        });
         again_if(peer, peer.outgoing.drain_as_owner(deliver));
     } else {
         enqueue(keypair, packets, Helper::Here);
@@ -287,20 +313,26 @@ impl WorkItem<SEND> for Peer {
     }
 }
 
-/// Sends a batch of data messages.
-fn deliver(keypair: &RcuArc<Keypair>, mut messages: SkbList) {
+/// Sends a batch of data messages. Returns how many bytes they are.
+fn deliver(keypair: &RcuArc<Keypair>, mut messages: SkbList) -> usize {
     if messages.is_empty() {
-        return;
+        return 0;
     }
     let peer = &keypair.peer;
+    let mut bytes = 0usize;
     let mut has_data = false;
-    messages.for_each(|message| has_data |= message.len() > DATA_MIN_LEN);
+    // A keepalive never shares a buffer.
+    messages.for_each(|message| {
+        bytes = bytes.saturating_add(message.len());
+        has_data |= message.len() > DATA_MIN_LEN;
+    });
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     if socket::send_to_peer(peer, messages).is_ok() && has_data {
         timers::data_sent(peer);
     }
     keep_session_fresh(peer);
+    bytes
 }
 
 /// Begins a handshake when the session gets old, if it is our turn.

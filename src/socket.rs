@@ -26,6 +26,7 @@ use crate::{
     },
     peer::Peer,
     rcu::{read_lock, Guard, RcuArc},
+    seal,
 };
 
 /// How often another port is tried when the one chosen for IPv4 is taken for IPv6.
@@ -162,7 +163,7 @@ impl Sockets {
                 }
             }
         };
-        let sent = send_all(context.netdev, packets, route, |skb, route, ds| {
+        let sent = send_all(context, packets, route, guard, |skb, route, ds| {
             self.v4
                 .send_v4(context.netdev, skb, route, &flow, ds, guard)
         });
@@ -211,7 +212,7 @@ impl Sockets {
                 }
             }
         };
-        let sent = send_all(context.netdev, packets, route, |skb, route, ds| {
+        let sent = send_all(context, packets, route, guard, |skb, route, ds| {
             v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
         });
         (sent, changed)
@@ -247,21 +248,36 @@ impl<'a> Sending<'a> {
 
 /// Sends the packets of a list by one route; the DS field of each is in its control.
 fn send_all(
-    netdev: &NetDevice,
+    context: &Sending<'_>,
     packets: &mut SkbList,
     route: Route,
+    guard: &Guard,
     mut send: impl FnMut(SkBuff, Route, u8) -> Result,
 ) -> Result<usize> {
+    let netdev = context.netdev;
+    let limits = route.gso_limits(guard);
+    if let Some((peer, _)) = context.known {
+        peer.pace.note_below(&limits);
+    }
     let mut bytes = 0usize;
     let mut last = Some(route);
     while let Some(skb) = packets.pop_front() {
+        let parts = skb.parts();
+        if parts > 1 && (parts > limits.segments as usize || skb.len() > limits.bytes as usize) {
+            // The way has changed since it was made.
+            let mut singles = seal::single_datagrams(skb);
+            netdev.count_trouble(Trouble::SendingDropped, parts.saturating_sub(singles.len()));
+            singles.append(packets);
+            *packets = singles;
+            continue;
+        }
         let route = if packets.is_empty() {
             last.take()
         } else {
             last.as_ref().map(Route::share)
         };
         let Some(route) = route else { break };
-        let (len, parts, ds) = (skb.len(), skb.parts(), skb.control().ds);
+        let (len, ds) = (skb.len(), skb.control().ds);
         let before = (parts > 1).then(|| netdev.sent_here());
         send(skb, route, ds)?;
         // The IP layer has counted the buffer as one packet, sent or dropped.

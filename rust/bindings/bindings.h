@@ -14,6 +14,7 @@
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched/isolation.h>
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
 #include <linux/suspend.h>
@@ -35,6 +36,7 @@
 #include <net/netns/generic.h>
 #include <net/route.h>
 #include <net/rtnetlink.h>
+#include <net/sch_generic.h>
 #include <net/udp.h>
 #include <net/udp_tunnel.h>
 #include <crypto/blake2s.h>

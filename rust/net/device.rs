@@ -53,6 +53,8 @@ pub(crate) enum Trouble {
     ReceivedFrame,
     /// `rx_errors` and `rx_length_errors`: a packet whose length was not what it said.
     ReceivedLength,
+    /// `rx_dropped`: an authentic packet that is not wanted a second time, or came too late.
+    ReceivedDropped,
     /// `tx_errors`: a packet that could not be sent.
     Sending,
     /// `tx_dropped`: a packet that was given up while it waited.
@@ -176,6 +178,9 @@ impl NetDevice {
                 Trouble::ReceivedLength => {
                     bindings::dev_stats_add_rx_errors(self.as_raw(), packets);
                     bindings::dev_stats_add_rx_length_errors(self.as_raw(), packets);
+                }
+                Trouble::ReceivedDropped => {
+                    bindings::dev_stats_add_rx_dropped(self.as_raw(), packets)
                 }
                 Trouble::Sending => bindings::dev_stats_add_tx_errors(self.as_raw(), packets),
                 Trouble::SendingDropped => {

@@ -51,6 +51,32 @@ impl Route {
         unsafe { (*bindings::dst_dev(self.dst.as_ptr())).ifindex }
     }
 
+    /// Returns what one buffer of several UDP datagrams may be on this route, as for a local socket
+    /// (`sk_setup_caps`). Context: softirqs disabled.
+    pub(crate) fn gso_limits(&self, _guard: &Guard) -> GsoLimits {
+        // Ethernet's, IPv6's and UDP's, and what else a device may want.
+        const HEADERS: u32 = 128;
+
+        // SAFETY: The route is valid, and so is its device while RCU is held, whose fields are read once
+        // each.
+        unsafe {
+            let dst = self.dst.as_ptr();
+            let dev = bindings::dst_dev(dst);
+            let size = if self.family() == bindings::AF_INET {
+                &raw const (*dev).gso_ipv4_max_size
+            } else {
+                &raw const (*dev).gso_max_size
+            };
+            let can_gso = bindings::dst_can_gso(dst);
+            let segments = (&raw const (*dev).gso_max_segs).read_volatile();
+            GsoLimits {
+                bytes: size.read_volatile().saturating_sub(HEADERS),
+                segments: if can_gso { segments.max(1).into() } else { 1 },
+                is_queued: bindings::dev_has_backlog(dev),
+            }
+        }
+    }
+
     /// Returns the address family of the route.
     pub(super) fn family(&self) -> u32 {
         // SAFETY: The route is valid, and so are its operations, which are static or part of its
@@ -76,6 +102,17 @@ impl Drop for Route {
         // SAFETY: The reference is ours and given up here.
         unsafe { bindings::dst_release(self.dst.as_ptr()) };
     }
+}
+
+/// What one buffer of several UDP datagrams may be on a route.
+#[derive(Clone, Copy)]
+pub(crate) struct GsoLimits {
+    /// How many bytes of payload it may hold.
+    pub(crate) bytes: u32,
+    /// How many datagrams it may hold; one if the device is to get each on its own.
+    pub(crate) segments: u32,
+    /// Whether packets wait in the device's queue.
+    pub(crate) is_queued: bool,
 }
 
 /// Remembers, per CPU, one route and the source address that goes with it.

@@ -68,6 +68,14 @@ unsafe impl Send for SkBuff {}
 // SAFETY: Shared access only reads.
 unsafe impl Sync for SkBuff {}
 
+/// What tells flows of packets and their senders apart: a hash of addresses and ports, and the socket that a
+/// packet is accounted to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flow {
+    hash: u32,
+    socket: usize,
+}
+
 /// What the driver remembers about a packet while it owns it (in the control buffer, `skb->cb`).
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
@@ -298,6 +306,14 @@ impl SkBuff {
     pub(crate) fn parts(&self) -> usize {
         // SAFETY: The shared info of a valid buffer is valid.
         usize::from(unsafe { (*self.shared_info()).gso_segs }).max(1)
+    }
+
+    /// Returns how many bytes each of the datagrams has that this one stands for, but for the last; zero if
+    /// it stands for itself only.
+    #[inline]
+    pub(crate) fn datagram_size(&self) -> usize {
+        // SAFETY: The shared info of a valid buffer is valid.
+        usize::from(unsafe { (*self.shared_info()).gso_size })
     }
 
     /// Returns the length of the packet in bytes, from its current start.
@@ -584,6 +600,16 @@ impl SkBuff {
         unsafe {
             bindings::skb_get_hash(from.raw());
             bindings::skb_copy_hash(self.raw(), from.raw());
+        }
+    }
+
+    /// Returns the flow that the packet belongs to; its hash is computed if it is not known yet.
+    #[inline]
+    pub(crate) fn flow(&self) -> Flow {
+        Flow {
+            // SAFETY: The buffer is valid. Only the hash in it is written, which nobody else uses.
+            hash: unsafe { bindings::skb_get_hash(self.raw()) },
+            socket: self.skb().sk as usize,
         }
     }
 

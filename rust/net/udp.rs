@@ -21,8 +21,8 @@ use crate::{
 
 /// Who receives the datagrams of a [`UdpTunnel`].
 pub(crate) trait DatagramReceiver: Send + Sync + 'static {
-    /// A datagram came in; its data starts behind the UDP header. What GRO had merged comes one by one
-    /// (`udp_unexpected_gso()`).
+    /// A datagram came in; its data starts behind the UDP header. What is merged of several comes one by
+    /// one (`udp_unexpected_gso()`).
     ///
     /// Context: softirq, RCU read side.
     fn receive(this: Borrowed<'_, Self>, skb: SkBuff)
@@ -136,7 +136,6 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             (*sk.as_ptr()).sk_allocation = Gfp::Atomic.raw();
             (*sk.as_ptr()).sk_sndbuf = i32::MAX;
             bindings::sk_set_memalloc(sk.as_ptr());
-            bindings::udp_accept_gso(sk.as_ptr());
             bindings::sock_hold(sk.as_ptr());
             let mut tunnel = bindings::udp_tunnel_sock_cfg {
                 sk_user_data: receiver.as_ptr().cast_mut().cast(),
@@ -145,6 +144,8 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
                 ..Default::default()
             };
             bindings::setup_udp_tunnel_sock(net.as_raw(), sk.as_ptr(), &mut tunnel);
+            // That has UDP sum every datagram for checksums that might be inside: there are none.
+            bindings::inet_dec_convert_csum(sk.as_ptr());
             // INVARIANT: All of this was just set up.
             Ok(Self {
                 socket: Atomic::new(socket),

@@ -21,6 +21,7 @@ pub mod list;
 pub mod model;
 pub mod prelude;
 pub mod sync;
+pub mod task;
 pub mod types;
 #[cfg(feature = "loom")]
 pub mod workqueue;

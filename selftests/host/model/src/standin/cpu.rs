@@ -26,6 +26,10 @@ pub(crate) fn next_online(cpu: u32) -> u32 {
     (cpu + 1) % online_count() as u32
 }
 
+pub(crate) fn is_housekeeping(_: u32) -> bool {
+    true
+}
+
 pub(crate) fn cond_resched() {}
 
 fn here() -> usize {

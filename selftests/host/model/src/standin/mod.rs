@@ -40,6 +40,7 @@ pub(crate) mod events {
         inner_length_wrong(A);
         inner_not_ip(A);
         keepalive_received(A);
+        keepalive_sent(A);
         keypair_destroyed(A);
         no_endpoint(A);
         no_peer(A B);

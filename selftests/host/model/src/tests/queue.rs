@@ -4,6 +4,7 @@
 //! comes out once, in order, by one at a time, and none stays in a queue.
 
 use super::explore;
+use crate::batch::CROWDED_PACKETS;
 use crate::cpu::{self, SoftirqsDisabled};
 use crate::crypto::Secret;
 use crate::device::{Device, Indices};
@@ -11,12 +12,13 @@ use crate::engine::Engine;
 use crate::gfp::Gfp;
 use crate::keypair::Keypair;
 use crate::lane::Lane;
-use crate::net::{device::NetDevice, napi::NapiSet, skb::SkBuff};
+use crate::net::{device::NetDevice, napi::NapiSet, skb::SkBuff, skb_list::SkbList};
 use crate::noise::SessionKeys;
 use crate::peer::{Peer, Seen};
 use crate::rcu::{wait_for_all, RcuArc, RcuSlot};
 use crate::{receive, send};
 use loom::thread;
+use std::sync::atomic::Ordering;
 
 /// How many CPUs packets come from.
 const SOURCES: usize = 2;
@@ -147,23 +149,47 @@ fn assert_in_order(seen: Vec<(u8, u8)>, counts: [usize; SOURCES]) {
     }
 }
 
-/// A packet to be sent: its length, and how many the stack counts it as.
-type Packet = (usize, usize);
+use Step::{SendDone, SendStaged};
 
-/// One that is sent where it is.
-const SMALL: Packet = (20, 1);
+/// What a CPU does for a peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Sends a packet of so many bytes, which the stack counts as so many.
+    Transmit(usize, usize),
+    /// Sends one that has waited for the session, so that no work item will look at it.
+    SendStaged,
+    /// Sends what others have encrypted.
+    SendDone,
+}
+
+/// A packet that is sent where it is.
+const SMALL: Step = Step::Transmit(20, 1);
 /// One that another CPU encrypts, if it has nothing else to do.
-const LARGE: Packet = (5000, 1);
+const LARGE: Step = Step::Transmit(5000, 1);
 /// One after which the peer is busy, and packets are collected for a moment.
-const MANY: Packet = (20, 40);
+const MANY: Step = Step::Transmit(20, 40);
 
-fn transmit(device: &Device, cpu: u8, number: u8, (len, parts): Packet) {
-    let mut bytes = vec![0; len];
-    bytes[..2].copy_from_slice(&[cpu, number]);
+fn transmit(device: &Device, cpu: u8, number: u8, step: Step) {
     let guard = crate::rcu::read_lock();
-    let device = device.peer.get(&guard).unwrap().device.clone();
+    let peer = device.peer.get(&guard).unwrap().upgrade().unwrap();
     drop(guard);
-    send::transmit(device.borrow(), SkBuff::of_bytes(bytes, parts)).unwrap();
+    let packet = |len, parts| {
+        let mut bytes = vec![0; len];
+        bytes[..2].copy_from_slice(&[cpu, number]);
+        SkBuff::of_bytes(bytes, parts)
+    };
+    match step {
+        Step::Transmit(len, parts) => {
+            send::transmit(peer.device.borrow(), packet(len, parts)).unwrap();
+        }
+        Step::SendStaged => {
+            let mut packets = SkbList::new();
+            packets.push_back(packet(20, 1));
+            peer.stage(&mut packets);
+            send::send_staged(&peer);
+        }
+        Step::SendDone => send::send_at_home(&peer, true),
+    }
 }
 
 /// What was sent is all of it, numbered as it was sent, and in order.
@@ -175,9 +201,18 @@ fn assert_sent(sent: &[Seen], counts: [usize; SOURCES]) {
     assert_in_order(packets.collect(), counts);
 }
 
-fn send_all(preemptions: usize, packets: [Vec<Packet>; SOURCES]) {
-    let counts = [packets[0].len(), packets[1].len()];
+fn send_all(preemptions: usize, packets: [Vec<Step>; SOURCES]) {
+    send_through(256, preemptions, packets);
+}
+
+/// Through a queue that another CPU takes over when it holds more packets than `crowded`.
+fn send_through(crowded: i64, preemptions: usize, packets: [Vec<Step>; SOURCES]) {
+    let counts = [&packets[0], &packets[1]].map(|steps| {
+        let packets = steps.iter().filter(|step| **step != SendDone);
+        packets.count()
+    });
     explore(preemptions, move || {
+        CROWDED_PACKETS.store(crowded, Ordering::Relaxed);
         let world = World::new(2);
         world.run(packets.clone(), transmit);
         let (sent, _) = world.end();
@@ -213,6 +248,23 @@ fn a_large_packet_here_and_a_small_one_there() {
 #[test]
 fn collected_here_and_small_there() {
     send_all(0, [vec![MANY], vec![SMALL]]);
+}
+
+/// One CPU takes out of the queue what is done, another comes with what nobody else will look at.
+#[test]
+fn a_look_at_what_is_done_and_a_staged_packet() {
+    send_all(2, [vec![SendDone], vec![SendStaged]]);
+}
+
+#[test]
+fn a_large_packet_here_and_a_staged_one_there() {
+    send_all(1, [vec![LARGE], vec![SendStaged]]);
+}
+
+#[test]
+fn a_crowded_queue_moves() {
+    send_through(0, 2, [vec![SendDone], vec![SendStaged]]);
+    send_through(1, 1, [vec![SMALL], vec![SMALL, SendStaged]]);
 }
 
 /// What waits for the session is sent before what comes when it is there.

@@ -14,6 +14,7 @@ pub(crate) mod device {
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Trouble {
+        ReceivedDropped,
         ReceivedFrame,
         ReceivedLength,
         Sending,
@@ -51,6 +52,23 @@ pub(crate) mod drop_reason {
         SkbCsum,
         SocketFilter,
         TunnelTxinfo,
+    }
+}
+
+/// Routes, of which there is one that allows everything.
+pub(crate) mod route {
+    pub(crate) struct GsoLimits {
+        pub(crate) bytes: u32,
+        pub(crate) segments: u32,
+        pub(crate) is_queued: bool,
+    }
+
+    impl GsoLimits {
+        pub(crate) const NONE: Self = Self {
+            bytes: u32::MAX,
+            segments: u32::MAX >> 1,
+            is_queued: false,
+        };
     }
 }
 

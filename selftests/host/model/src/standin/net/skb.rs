@@ -23,6 +23,9 @@ impl Protocol {
     }
 }
 
+/// What its first byte says: in these models the CPU that a packet comes from.
+pub(crate) type Flow = u8;
+
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Control {
     pub(crate) number: u64,
@@ -161,6 +164,14 @@ impl SkBuff {
 
     pub(crate) fn wants_timestamp(&self) -> bool {
         false
+    }
+
+    pub(crate) fn flow(&self) -> Flow {
+        self.bytes[0]
+    }
+
+    pub(crate) fn datagram_size(&self) -> usize {
+        self.size
     }
 
     pub(crate) fn copy_flow_hash(&mut self, _: &Self) {}
