@@ -411,6 +411,11 @@ bool rust_helper_skb_is_csum_partial(const struct sk_buff *skb)
 	return skb->ip_summed == CHECKSUM_PARTIAL;
 }
 
+bool rust_helper_skb_is_simple_to_cut(const struct sk_buff *skb)
+{
+	return skb->ip_summed == CHECKSUM_PARTIAL && !skb->encapsulation && skb_frags_readable(skb);
+}
+
 void rust_helper_skb_set_ignore_df(struct sk_buff *skb)
 {
 	skb->ignore_df = 1;

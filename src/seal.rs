@@ -20,6 +20,7 @@ use crate::{
         skb_list::SkbList,
     },
     rcu::RcuArc,
+    segment::{Payload, TcpSegments},
     send::{self, OUTER_HEADROOM},
 };
 
@@ -88,6 +89,8 @@ impl Direction for Seal {
             } = skb.control();
             if number == NO_COUNTER {
                 sealer.refuse(skb);
+            } else if let Some(segments) = tcp_segments(&skb, messages) {
+                sealer.add_tcp(skb, &segments, length, number);
             } else if skb.is_gso() {
                 let end = number.saturating_add(messages.into());
                 match skb.segment() {
@@ -113,6 +116,23 @@ fn messages_of(packet: &SkBuff) -> u32 {
         u32::try_from(packet.parts()).unwrap_or(u32::MAX)
     } else {
         1
+    }
+}
+
+/// Reads the headers of a TCP packet that stands for so many; `None` if it is none, or one that is better
+/// left to the stack.
+fn tcp_segments(packet: &SkBuff, messages: u32) -> Option<TcpSegments> {
+    let (size, checksum_start) = packet.plain_tcp_gso()?;
+    let segments = TcpSegments::parse(packet.linear(), packet.len(), size)?;
+    let is_understood = segments.tcp_offset() == checksum_start
+        && segments.count() == messages as usize
+        && !packet.wants_timestamp();
+    is_understood.then_some(segments)
+}
+
+impl Payload for SkBuff {
+    fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
+        SkBuff::copy_and_sum(self, offset, to)
     }
 }
 
@@ -202,6 +222,53 @@ impl<'a> Sealer<'a> {
         }
     }
 
+    /// Adds what a TCP packet stands for, none of which is made first.
+    fn add_tcp(&mut self, mut packet: SkBuff, segments: &TcpSegments, mtu: u32, first: u64) {
+        self.end_run();
+        let ds = packet.ecn_for_outer(0);
+        let message = |number: usize| {
+            let packet = &packet;
+            let write = move |to: &mut [u8]| segments.write(number, packet, to);
+            Message::new(
+                first.saturating_add(number as u64),
+                segments.len_of(number),
+                mtu,
+                write,
+            )
+        };
+        let count = segments.count();
+        let size = message(0).size();
+        let (messages, bytes) = self.keypair.peer.pace.run_limits(size);
+        let most = bytes.min(RUN_BYTES).checked_div(size).unwrap_or(0);
+        let most = most.min(messages).clamp(1, RUN_MESSAGES);
+        let mut made = SkbList::new();
+        let mut next = 0;
+        while next < count {
+            let end = next.saturating_add(most).min(count);
+            let run = RunSpace::fill(self.keypair, size, end - next, |n| message(next + n));
+            match run {
+                Ok(datagrams) => made.push_back(datagrams),
+                // If memory is short, there may be some for one at a time.
+                Err(_) => {
+                    for number in next..end {
+                        match seal_single(self.keypair, &message(number)) {
+                            Ok(datagram) => made.push_back(datagram),
+                            Err(_) => self.dropped += 1,
+                        }
+                    }
+                }
+            }
+            next = end;
+        }
+        let mut left = made.len();
+        made.for_each(|datagrams| {
+            left -= 1;
+            finish_datagram(datagrams, &mut packet, ds, left == 0);
+        });
+        self.datagrams.append(&mut made);
+        packet.consume();
+    }
+
     /// Drops a packet that the session has no counter for.
     fn refuse(&mut self, packet: SkBuff) {
         self.dropped += 1;
@@ -257,9 +324,9 @@ impl<'a> Sealer<'a> {
             return;
         }
         if count > 1 {
-            let space = RunSpace::new(count, self.size);
-            let sealed = space.and_then(|space| space.seal(self.keypair, &mut self.run));
-            if let Ok(datagrams) = sealed {
+            if let Ok(datagrams) =
+                RunSpace::fill_with_packets(self.keypair, self.size, &mut self.run)
+            {
                 self.datagrams.push_back(datagrams);
                 return;
             }
@@ -267,10 +334,19 @@ impl<'a> Sealer<'a> {
         // If memory is short, there may be some for one packet at a time. Or one of them is not what it
         // seems, which the others shall not suffer from: what was encrypted with their counters until
         // that was seen has gone nowhere.
-        while let Some(packet) = self.run.pop_front() {
-            match seal_single(self.keypair, packet) {
-                Ok(datagram) => self.datagrams.push_back(datagram),
-                Err(_) => self.dropped += 1,
+        while let Some(mut packet) = self.run.pop_front() {
+            let made = seal_single(self.keypair, &Message::of_packet(&packet));
+            match made {
+                Ok(mut datagram) => {
+                    let ds = packet.control().ds;
+                    finish_datagram(&mut datagram, &mut packet, ds, true);
+                    self.datagrams.push_back(datagram);
+                    packet.consume();
+                }
+                Err(_) => {
+                    self.dropped += 1;
+                    packet.drop_for(DropReason::NoMem);
+                }
             }
         }
     }
@@ -290,44 +366,77 @@ impl<'a> Sealer<'a> {
 /// this many bytes in front of that.
 pub(crate) const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
 
-/// Makes a data message of a packet (whitepaper section 5.4.6) in a buffer that begins with
-/// [`BEFORE_HEADER`] bytes of scratch. Errors: `EINVAL` if the packet is not what it seems to be.
-fn seal_into(buffer: &mut [u8], keypair: &Keypair, packet: &SkBuff) -> Result {
-    let counter = packet.control().number;
-    let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
-    if !packet.copy_finished(text.get_mut(..packet.len()).ok_or(EINVAL)?) {
-        return Err(EINVAL);
-    }
-    if !keypair.sending.seal_in_place(counter, buffer) {
-        return Err(EINVAL);
-    }
-    let header = DataHeader {
-        receiver: keypair.remote_index,
-        counter,
-    };
-    buffer
-        .get_mut(BEFORE_HEADER..DataKey::SCRATCH)
-        .ok_or(EINVAL)?
-        .copy_from_slice(&header.to_bytes());
-    Ok(())
+/// A message to be made: a packet, zeros up to `padded` bytes, and its counter.
+struct Message<W> {
+    counter: u64,
+    len: usize,
+    padded: usize,
+    /// Writes the packet. Returns `false` if it is not what it seems to be.
+    write: W,
 }
 
-/// Makes a datagram of one packet, which is dropped if that fails.
-fn seal_single(keypair: &Keypair, mut packet: SkBuff) -> Result<SkBuff> {
-    let Control { length, ds, .. } = packet.control();
-    let len = DATA_MIN_LEN.saturating_add(length as usize);
-    let fill = |buffer: &mut [u8]| seal_into(buffer, keypair, &packet);
-    let made = SkBuff::alloc_with(OUTER_HEADROOM, BEFORE_HEADER, len, Gfp::Atomic, fill);
-    let mut datagram = match made {
-        Ok(datagram) => datagram,
-        Err(e) => {
-            packet.drop_for(DropReason::NoMem);
-            return Err(e);
+impl<W: Fn(&mut [u8]) -> bool> Message<W> {
+    /// A message of a packet of `len` bytes on a route with an MTU.
+    fn new(counter: u64, len: usize, mtu: u32, write: W) -> Self {
+        let padded = len.saturating_add(padding(len, mtu as usize));
+        Self {
+            counter,
+            len,
+            padded,
+            write,
         }
-    };
-    finish_datagram(&mut datagram, &mut packet, ds);
-    packet.consume();
-    Ok(datagram)
+    }
+
+    /// How many bytes the message has.
+    fn size(&self) -> usize {
+        self.padded.saturating_add(DATA_MIN_LEN)
+    }
+
+    /// Makes the data message (whitepaper section 5.4.6) in a buffer that begins with [`BEFORE_HEADER`] bytes of
+    /// scratch. Errors: `EINVAL` if the packet is not what it seems to be.
+    fn seal_into(&self, buffer: &mut [u8], keypair: &Keypair) -> Result {
+        let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
+        if !(self.write)(text.get_mut(..self.len).ok_or(EINVAL)?) {
+            return Err(EINVAL);
+        }
+        if !keypair.sending.seal_in_place(self.counter, buffer) {
+            return Err(EINVAL);
+        }
+        let header = DataHeader {
+            receiver: keypair.remote_index,
+            counter: self.counter,
+        };
+        buffer
+            .get_mut(BEFORE_HEADER..DataKey::SCRATCH)
+            .ok_or(EINVAL)?
+            .copy_from_slice(&header.to_bytes());
+        Ok(())
+    }
+}
+
+impl Message<()> {
+    /// The message of a packet, as its control says.
+    fn of_packet(packet: &SkBuff) -> Message<impl Fn(&mut [u8]) -> bool + '_> {
+        let Control { number, length, .. } = packet.control();
+        Message {
+            counter: number,
+            len: packet.len(),
+            padded: length as usize,
+            write: |to: &mut [u8]| packet.copy_finished(to),
+        }
+    }
+}
+
+/// Makes a datagram of one message. Errors: `ENOMEM`, `EINVAL` if the packet is not what it seems to be.
+fn seal_single(keypair: &Keypair, message: &Message<impl Fn(&mut [u8]) -> bool>) -> Result<SkBuff> {
+    let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
+    SkBuff::alloc_with(
+        OUTER_HEADROOM,
+        BEFORE_HEADER,
+        message.size(),
+        Gfp::Atomic,
+        fill,
+    )
 }
 
 /// How many pieces of memory a run takes at most: each holds half of [`RUN_BYTES`], or a message
@@ -341,6 +450,8 @@ struct RunSpace {
     pieces: [Option<Piece>; RUN_PIECES],
     each: usize,
     size: usize,
+    /// How many messages are in it.
+    filled: usize,
 }
 
 impl RunSpace {
@@ -367,82 +478,105 @@ impl RunSpace {
             pieces,
             each,
             size,
+            filled: 0,
         })
     }
 
-    /// Makes one buffer of datagrams of all packets. Takes packets out only if all goes well.
-    /// Errors: `EINVAL` if one of them is not what it seems to be.
-    fn seal(mut self, keypair: &Keypair, run: &mut SkbList) -> Result<SkBuff> {
-        let count = run.len();
-        let mut place = (0, 0);
+    /// Makes one buffer of datagrams of `count` messages of `size` bytes, the last one's possibly less.
+    /// Errors: `ENOMEM`, `EINVAL` if one of them is not what it seems to be.
+    fn fill<W: Fn(&mut [u8]) -> bool>(
+        keypair: &Keypair,
+        size: usize,
+        count: usize,
+        message: impl Fn(usize) -> Message<W>,
+    ) -> Result<SkBuff> {
+        if count == 1 {
+            return seal_single(keypair, &message(0));
+        }
+        let mut space = Self::new(count, size)?;
+        for number in 0..count {
+            space.seal_next(keypair, &message(number))?;
+        }
+        space.finish()
+    }
+
+    /// Likewise of all packets of a list. Takes packets out only if all goes well.
+    fn fill_with_packets(keypair: &Keypair, size: usize, run: &mut SkbList) -> Result<SkBuff> {
+        let mut space = Self::new(run.len(), size)?;
         let mut result = Ok(());
         run.for_each(|packet| {
             if result.is_ok() {
-                result = self.seal_at(place, keypair, packet);
-                place.1 += 1;
-                if place.1 == self.each {
-                    place = (place.0 + 1, 0);
-                }
+                result = space.seal_next(keypair, &Message::of_packet(packet));
             }
         });
         result?;
-        let Self {
-            mut datagrams,
-            pieces,
-            size,
-            ..
-        } = self;
-        for piece in pieces.into_iter().flatten() {
-            datagrams.append(piece, BEFORE_HEADER)?;
-        }
-        datagrams.set_datagrams(size, count)?;
+        let mut datagrams = space.finish()?;
         let mut is_first = true;
-        run.for_each(|packet| {
+        while let Some(mut packet) = run.pop_front() {
             if is_first {
                 let ds = packet.control().ds;
-                finish_datagram(&mut datagrams, packet, ds);
+                finish_datagram(&mut datagrams, &mut packet, ds, true);
                 is_first = false;
             }
-        });
-        while let Some(packet) = run.pop_front() {
             packet.consume();
         }
         Ok(datagrams)
     }
 
-    /// Encrypts a packet to its place: which piece, and which message in it.
-    fn seal_at(
+    /// Encrypts a message to its place, behind the one before.
+    fn seal_next(
         &mut self,
-        (piece, nth): (usize, usize),
         keypair: &Keypair,
-        packet: &SkBuff,
+        message: &Message<impl Fn(&mut [u8]) -> bool>,
     ) -> Result {
+        let (piece, nth) = (self.filled / self.each, self.filled % self.each);
         let piece = self.pieces.get_mut(piece).and_then(Option::as_mut);
         let piece = piece.ok_or(EINVAL)?;
-        let len = DATA_MIN_LEN.saturating_add(packet.control().length as usize);
+        let len = message.size();
         let start = nth.saturating_mul(self.size);
         let end = start.saturating_add(BEFORE_HEADER).saturating_add(len);
         let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
         let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
-        seal_into(buffer, keypair, packet)?;
+        message.seal_into(buffer, keypair)?;
         *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
         if len < self.size {
             // Only the last one of a run is shorter.
             piece.shorten(end);
         }
+        self.filled += 1;
         Ok(())
+    }
+
+    /// Makes one packet of the messages.
+    fn finish(self) -> Result<SkBuff> {
+        let Self {
+            mut datagrams,
+            pieces,
+            size,
+            filled,
+            ..
+        } = self;
+        for piece in pieces.into_iter().flatten() {
+            datagrams.append(piece, BEFORE_HEADER)?;
+        }
+        datagrams.set_datagrams(size, filled)?;
+        Ok(datagrams)
     }
 }
 
-/// Gives a datagram what it needs of the packet that is in it.
-fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8) {
+/// Gives a datagram what it needs of the packet that is in it, or of which this is the last part.
+fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8, is_last: bool) {
     datagram.set_control(Control {
         ds,
         ..Control::default()
     });
     if packet.len() != 0 {
         datagram.copy_flow_hash(packet);
-        datagram.take_owner(packet);
+        if is_last {
+            datagram.take_owner(packet);
+        } else {
+            datagram.share_owner(packet);
+        }
     }
 }
 

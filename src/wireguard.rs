@@ -62,6 +62,7 @@ mod lane;
 mod pace;
 mod receive;
 mod seal;
+mod segment;
 mod send;
 mod socket;
 mod workspace;

@@ -586,6 +586,64 @@ impl SkBuff {
         }
     }
 
+    /// As [`Self::take_owner`], but for a part of what is in `from`, another part of which takes the owner
+    /// later: until then both are accounted.
+    pub(crate) fn share_owner(&mut self, from: &Self) {
+        // SAFETY: Both buffers are valid. The socket lives for as long as one of them is accounted to it, and
+        // the new one is from here on.
+        unsafe {
+            let (to, from) = (self.raw(), from.raw());
+            let sk = (*from).sk;
+            if sk.is_null() || !(*to).sk.is_null() || !bindings::is_skb_wmem(from) {
+                return;
+            }
+            bindings::refcount_add_wmem(sk, (*to).truesize as i32);
+            (*to).sk = sk;
+            (*to).__bindgen_anon_3.__bindgen_anon_1.destructor =
+                (*from).__bindgen_anon_3.__bindgen_anon_1.destructor;
+        }
+    }
+
+    /// Returns how the packet is to be cut, if it is a TCP GSO packet over IPv4 or IPv6 with nothing special about
+    /// it: how much payload each piece gets, and where the header with the checksum begins.
+    ///
+    /// Special are tunnels, checksums that are there already, IPv4 numbers that stay the same, accurate ECN,
+    /// what user space says without proof (`SKB_GSO_DODGY`), and pages that the CPU cannot read.
+    #[inline]
+    pub(crate) fn plain_tcp_gso(&self) -> Option<(usize, usize)> {
+        const PLAIN: u32 =
+            (bindings::SKB_GSO_TCPV4 | bindings::SKB_GSO_TCPV6 | bindings::SKB_GSO_TCP_ECN) as u32;
+        const TCP_CHECKSUM: u16 = 16;
+
+        // SAFETY: The buffer and its shared info are valid; all views of the union are plain integers.
+        let (kind, size, fields) = unsafe {
+            let shared = self.shared_info();
+            let fields = self.headers().__bindgen_anon_1.__bindgen_anon_1;
+            ((*shared).gso_type, (*shared).gso_size, fields)
+        };
+        if kind == 0 || kind & !PLAIN != 0 || fields.csum_offset != TCP_CHECKSUM {
+            return None;
+        }
+        // SAFETY: The buffer is valid.
+        if !unsafe { bindings::skb_is_simple_to_cut(self.raw()) } {
+            return None;
+        }
+        let start = usize::from(fields.csum_start).checked_sub(self.headroom())?;
+        Some((usize::from(size), start))
+    }
+
+    /// Copies bytes out of the packet. Returns their Internet checksum, not folded (`skb_copy_and_csum_bits`);
+    /// `None`, and copies nothing, if the packet does not reach that far.
+    #[inline]
+    pub(crate) fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
+        if offset.checked_add(to.len())? > self.len() {
+            return None;
+        }
+        let (offset, len) = (i32::try_from(offset).ok()?, i32::try_from(to.len()).ok()?);
+        // SAFETY: The buffer is valid and has these bytes, and `to` is valid for writes of as many.
+        Some(unsafe { bindings::skb_copy_and_csum_bits(self.raw(), offset, to.as_mut_ptr(), len) })
+    }
+
     /// Returns whether the sender wants to be told when the packet leaves (`SO_TIMESTAMPING`).
     #[inline]
     pub(crate) fn wants_timestamp(&self) -> bool {

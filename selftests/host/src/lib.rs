@@ -39,6 +39,8 @@ mod ratelimiter;
 mod rcu;
 #[path = "../../../src/replay.rs"]
 mod replay;
+#[path = "../../../src/segment.rs"]
+mod segment;
 #[path = "../../../src/tai64n.rs"]
 mod tai64n;
 

@@ -13,6 +13,7 @@ mod messages;
 mod noise;
 mod ratelimiter;
 mod replay;
+mod segment;
 mod tai64n;
 
 use crate::numbers::Numbers;

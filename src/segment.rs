@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! TCP segmentation: which packets a TCP GSO packet stands for (`net/ipv4/tcp_offload.c`,
+//! Documentation/networking/segmentation-offloads.rst).
+//!
+//! The headers of all are read and understood once; each packet is then written as a whole to where it is
+//! encrypted, with one copy of its bytes, and without a buffer of its own.
+
+#![forbid(unsafe_code)]
+
+/// The longest headers: IPv4's or TCP's with all options are 60 bytes each.
+const MOST_HEADERS: usize = 60 + 60;
+
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
+const TCP_LEN: usize = 20;
+const PROTOCOL_TCP: u8 = 6;
+
+/// TCP's flags in the byte behind the length of its header.
+const FIN_PSH: u8 = 0b1001;
+const CWR: u8 = 1 << 7;
+
+/// What a GSO packet holds behind its headers.
+pub(crate) trait Payload {
+    /// Copies bytes from an offset into the packet. Returns their checksum, as [`sum`] has it; `None` if the
+    /// packet does not reach that far.
+    fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32>;
+}
+
+/// The packets that a TCP GSO packet over IPv4 or IPv6 stands for.
+pub(crate) struct TcpSegments {
+    headers: [u8; MOST_HEADERS],
+    /// Where the TCP header begins.
+    tcp: usize,
+    /// How long both headers are.
+    len: usize,
+    /// How many bytes of payload there are, and how many of them each packet has, but for the last.
+    payload: usize,
+    size: usize,
+}
+
+impl TcpSegments {
+    /// Reads the headers at the start of a GSO packet of `total` bytes, the payload of which is to be cut
+    /// into pieces of `size` bytes. `None` if they are not understood, or are not those of all of it.
+    pub(crate) fn parse(start: &[u8], total: usize, size: usize) -> Option<Self> {
+        let (tcp, says) = match start.first()? >> 4 {
+            4 => {
+                let ip: &[u8; IPV4_LEN] = start.first_chunk()?;
+                let no_fragment = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff == 0;
+                let len = usize::from(ip[0] & 0xf) * 4;
+                if ip[9] != PROTOCOL_TCP || !no_fragment || len < IPV4_LEN {
+                    return None;
+                }
+                (len, usize::from(u16::from_be_bytes([ip[2], ip[3]])))
+            }
+            6 => {
+                let ip: &[u8; IPV6_LEN] = start.first_chunk()?;
+                if ip[6] != PROTOCOL_TCP {
+                    return None;
+                }
+                let len = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+                (IPV6_LEN, IPV6_LEN + len)
+            }
+            _ => return None,
+        };
+        let header: &[u8; TCP_LEN] = start.get(tcp..)?.first_chunk()?;
+        let tcp_len = usize::from(header[12] >> 4) * 4;
+        let len = tcp + tcp_len;
+        let payload = total.checked_sub(len)?;
+        if tcp_len < TCP_LEN || says != total || payload == 0 || size == 0 {
+            return None;
+        }
+        let mut headers = [0; MOST_HEADERS];
+        headers.get_mut(..len)?.copy_from_slice(start.get(..len)?);
+        Some(Self {
+            headers,
+            tcp,
+            len,
+            payload,
+            size,
+        })
+    }
+
+    /// Returns where the TCP header begins.
+    pub(crate) fn tcp_offset(&self) -> usize {
+        self.tcp
+    }
+
+    /// Returns how many packets there are.
+    pub(crate) fn count(&self) -> usize {
+        self.payload.div_ceil(self.size)
+    }
+
+    /// Returns how many bytes a packet has; zero if there is none of that number.
+    #[inline]
+    pub(crate) fn len_of(&self, number: usize) -> usize {
+        match self.piece(number) {
+            Some((_, len)) => self.len + len,
+            None => 0,
+        }
+    }
+
+    /// Returns where a packet's piece of the payload begins, and how long it is.
+    #[inline]
+    fn piece(&self, number: usize) -> Option<(usize, usize)> {
+        let start = number.checked_mul(self.size)?;
+        let rest = self.payload.checked_sub(start).filter(|rest| *rest != 0)?;
+        Some((start, rest.min(self.size)))
+    }
+
+    /// Writes a packet. Returns `false`, and writes nothing useful, if `to` is not as long as it, or the
+    /// payload is not as long as it was said to be.
+    pub(crate) fn write(&self, number: usize, from: &impl Payload, to: &mut [u8]) -> bool {
+        self.try_write(number, from, to).is_some()
+    }
+
+    fn try_write(&self, number: usize, from: &impl Payload, to: &mut [u8]) -> Option<()> {
+        let (start, len) = self.piece(number)?;
+        let (headers, payload) = to.split_at_mut_checked(self.len)?;
+        if payload.len() != len {
+            return None;
+        }
+        let payload_sum = from.copy_and_sum(self.len + start, payload)?;
+        headers.copy_from_slice(self.headers.get(..self.len)?);
+        let (ip, tcp) = headers.split_at_mut_checked(self.tcp)?;
+        let total = u16::try_from(self.len + len).ok()?;
+        let addresses = if self.tcp == IPV6_LEN && ip.first()? >> 4 == 6 {
+            let payload_len = total.checked_sub(IPV6_LEN as u16)?;
+            ip.get_mut(4..6)?
+                .copy_from_slice(&payload_len.to_be_bytes());
+            ip.get(8..40)?
+        } else {
+            let id = u16::from_be_bytes(*ip.get(4..6)?.first_chunk()?).wrapping_add(number as u16);
+            ip.get_mut(2..4)?.copy_from_slice(&total.to_be_bytes());
+            ip.get_mut(4..6)?.copy_from_slice(&id.to_be_bytes());
+            ip.get_mut(10..12)?.fill(0);
+            let check = !folded(sum(ip));
+            ip.get_mut(10..12)?.copy_from_slice(&check.to_ne_bytes());
+            ip.get(12..20)?
+        };
+        let sequence = u32::from_be_bytes(*tcp.get(4..8)?.first_chunk()?);
+        let sequence = sequence.wrapping_add(start as u32);
+        tcp.get_mut(4..8)?.copy_from_slice(&sequence.to_be_bytes());
+        let flags = tcp.get_mut(13)?;
+        if number + 1 != self.count() {
+            *flags &= !FIN_PSH;
+        }
+        if number != 0 {
+            *flags &= !CWR;
+        }
+        tcp.get_mut(16..18)?.fill(0);
+        let tcp_len = total.checked_sub(self.tcp as u16)?;
+        // The pseudo header: addresses, protocol and length.
+        let words = [u16::from(PROTOCOL_TCP).to_be(), tcp_len.to_be()];
+        let pseudo = u64::from(words[0]) + u64::from(words[1]);
+        let all = sum(addresses) + sum(tcp) + u64::from(payload_sum) + pseudo;
+        tcp.get_mut(16..18)?
+            .copy_from_slice(&(!folded(all)).to_ne_bytes());
+        Some(())
+    }
+}
+
+/// The sum of bytes taken as numbers of 16 bits, in the machine's order: the order does not matter to
+/// Internet checksums (RFC 1071) as long as it is always the same.
+#[inline]
+fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks(2).map(|word| match *word {
+        [first, second] => u16::from_ne_bytes([first, second]),
+        [last] => u16::from_ne_bytes([last, 0]),
+        _ => 0,
+    });
+    words.map(u64::from).sum()
+}
+
+/// A sum as a number of 16 bits.
+#[inline]
+fn folded(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
