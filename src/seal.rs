@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use core::ops::Range;
+use core::{num::NonZeroUsize, ops::Range};
 use kernel::prelude::*;
 
 use crate::{
@@ -448,7 +448,7 @@ const RUN_PIECES: usize = 3;
 struct RunSpace {
     datagrams: SkBuff,
     pieces: [Option<Piece>; RUN_PIECES],
-    each: usize,
+    each: NonZeroUsize,
     size: usize,
     /// How many messages are in it.
     filled: usize,
@@ -459,12 +459,12 @@ impl RunSpace {
     fn new(count: usize, size: usize) -> Result<Self> {
         let each = (Piece::MAX - BEFORE_HEADER)
             .checked_div(size)
-            .filter(|each| *each != 0)
+            .and_then(NonZeroUsize::new)
             .ok_or(EINVAL)?;
         let mut pieces = [const { None }; RUN_PIECES];
         let mut left = count;
         for piece in &mut pieces {
-            let messages = left.min(each);
+            let messages = left.min(each.get());
             if messages != 0 {
                 *piece = Some(Piece::alloc(BEFORE_HEADER.saturating_add(size * messages))?);
             }

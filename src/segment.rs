@@ -8,6 +8,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::num::NonZeroUsize;
+
 /// The longest headers: IPv4's or TCP's with all options are 60 bytes each.
 const MOST_HEADERS: usize = 60 + 60;
 
@@ -36,7 +38,7 @@ pub(crate) struct TcpSegments {
     len: usize,
     /// How many bytes of payload there are, and how many of them each packet has, but for the last.
     payload: usize,
-    size: usize,
+    size: NonZeroUsize,
 }
 
 impl TcpSegments {
@@ -67,7 +69,7 @@ impl TcpSegments {
         let tcp_len = usize::from(header[12] >> 4) * 4;
         let len = tcp + tcp_len;
         let payload = total.checked_sub(len)?;
-        if tcp_len < TCP_LEN || says != total || payload == 0 || size == 0 {
+        if tcp_len < TCP_LEN || says != total || payload == 0 {
             return None;
         }
         let mut headers = [0; MOST_HEADERS];
@@ -77,7 +79,7 @@ impl TcpSegments {
             tcp,
             len,
             payload,
-            size,
+            size: NonZeroUsize::new(size)?,
         })
     }
 
@@ -88,7 +90,8 @@ impl TcpSegments {
 
     /// Returns how many packets there are.
     pub(crate) fn count(&self) -> usize {
-        self.payload.div_ceil(self.size)
+        // The last one has a byte at least.
+        self.payload.saturating_sub(1) / self.size + 1
     }
 
     /// Returns how many bytes a packet has; zero if there is none of that number.
@@ -103,9 +106,9 @@ impl TcpSegments {
     /// Returns where a packet's piece of the payload begins, and how long it is.
     #[inline]
     fn piece(&self, number: usize) -> Option<(usize, usize)> {
-        let start = number.checked_mul(self.size)?;
+        let start = number.checked_mul(self.size.get())?;
         let rest = self.payload.checked_sub(start).filter(|rest| *rest != 0)?;
-        Some((start, rest.min(self.size)))
+        Some((start, rest.min(self.size.get())))
     }
 
     /// Writes a packet. Returns `false`, and writes nothing useful, if `to` is not as long as it, or the

@@ -39,6 +39,8 @@ mod receive;
 mod replay;
 #[path = "../../../../src/seal.rs"]
 mod seal;
+#[path = "../../../../src/segment.rs"]
+mod segment;
 #[path = "../../../../src/send.rs"]
 mod send;
 #[path = "../../../../src/staged.rs"]

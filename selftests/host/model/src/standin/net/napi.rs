@@ -58,6 +58,10 @@ impl<T: Poll + 'static> NapiSet<T> {
         Self((0..count).map(instance).collect())
     }
 
+    pub(crate) fn is_detached(&self) -> bool {
+        false
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         Some(&self.0.get(index)?.polled)
     }

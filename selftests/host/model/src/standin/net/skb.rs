@@ -160,6 +160,16 @@ impl SkBuff {
         Some(self)
     }
 
+    pub(crate) fn share_owner(&mut self, _: &Self) {}
+
+    pub(crate) fn plain_tcp_gso(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    pub(crate) fn copy_and_sum(&self, _: usize, _: &mut [u8]) -> Option<u32> {
+        None
+    }
+
     pub(crate) fn take_owner(&mut self, _: &mut Self) {}
 
     pub(crate) fn wants_timestamp(&self) -> bool {
