@@ -31,15 +31,27 @@ impl Tai64n {
 
     /// The timestamp of a time of the real-time clock, given in nanoseconds since the Unix epoch.
     pub(crate) const fn from_unix_ns(unix_ns: u64) -> Self {
-        let seconds = UNIX_EPOCH
-            .wrapping_add(unix_ns / NSEC_PER_SEC)
-            .to_be_bytes();
+        let seconds = UNIX_EPOCH.wrapping_add(unix_ns / NSEC_PER_SEC);
         // Below 10^9, so it fits.
         let nanoseconds = (unix_ns % NSEC_PER_SEC) as u32;
-        let nanoseconds = (nanoseconds & !(STEP - 1)).to_be_bytes();
+        Self::new(seconds, nanoseconds & !(STEP - 1))
+    }
 
-        let [a, b, c, d, e, f, g, h] = seconds;
-        let [i, j, k, l] = nanoseconds;
+    /// The one after this, for when the clock gives no later one.
+    pub(crate) const fn next(&self) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.0;
+        let seconds = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let nanoseconds = u32::from_be_bytes([i, j, k, l]).saturating_add(STEP);
+        if (nanoseconds as u64) < NSEC_PER_SEC {
+            Self::new(seconds, nanoseconds)
+        } else {
+            Self::new(seconds.saturating_add(1), 0)
+        }
+    }
+
+    const fn new(seconds: u64, nanoseconds: u32) -> Self {
+        let [a, b, c, d, e, f, g, h] = seconds.to_be_bytes();
+        let [i, j, k, l] = nanoseconds.to_be_bytes();
         Self([a, b, c, d, e, f, g, h, i, j, k, l])
     }
 

@@ -24,8 +24,15 @@ const KEYS: usize = 2;
 /// What a message was made from.
 #[derive(Clone, Copy, PartialEq)]
 enum Content {
-    Initiation { seconds: u64 },
-    Response { to: usize, receiver: u32, psk: u8 },
+    /// When: in the steps of which timestamps have sixty a second.
+    Initiation {
+        steps: u64,
+    },
+    Response {
+        to: usize,
+        receiver: u32,
+        psk: u8,
+    },
 }
 
 /// A message that was sent; the adversary has all of them.
@@ -64,6 +71,8 @@ struct Side {
     // The model.
     state: State,
     psk: u8,
+    /// The last timestamp sent, and the latest one accepted, in steps.
+    sent: u64,
     latest: u64,
     accepted_at: Option<u64>,
     unanswered: Option<usize>,
@@ -112,6 +121,7 @@ impl World {
                 secret: CookieSecret::new(),
                 state: State::Idle,
                 psk: 0,
+                sent: 0,
                 latest: 0,
                 accepted_at: None,
                 unanswered: None,
@@ -178,7 +188,9 @@ impl World {
             .create_initiation(identity, sender, timestamp)
             .unwrap();
         side.state = State::Initiated(self.sent.len(), sender);
-        let content = Content::Initiation { seconds };
+        // The clock may have been set back, or stand still.
+        side.sent = (seconds * 60).max(side.sent + 1);
+        let content = Content::Initiation { steps: side.sent };
         self.send(from, sender, content, message.to_bytes().to_vec());
     }
 
@@ -237,7 +249,7 @@ impl World {
 
         let us = &mut self.sides[side];
         match message.content {
-            Content::Initiation { seconds } => {
+            Content::Initiation { steps } => {
                 let opened = open_initiation(identity, &Initiation::parse(&bytes).unwrap());
                 let opens = is_for_us && altered.is_none_or(|at| at >= 88);
                 assert_eq!(opened.is_some(), opens, "an initiation opens");
@@ -248,12 +260,12 @@ impl World {
                 let wait = |at| self.now - at < INITIATION_INTERVAL;
                 let expected = if altered.is_some() || !authentic {
                     Err(Rejected::NotAuthentic)
-                } else if seconds <= us.latest {
+                } else if steps <= us.latest {
                     Err(Rejected::Replayed)
                 } else if us.accepted_at.is_some_and(wait) {
                     Err(Rejected::TooSoon)
                 } else {
-                    us.latest = seconds;
+                    us.latest = steps;
                     us.accepted_at = Some(self.now);
                     us.state = State::Accepted(number, sender);
                     Ok(())
@@ -345,7 +357,7 @@ impl World {
         them.handshake = Handshake::new(public, &psk(them.psk));
         them.cookie = PeerCookie::new();
         them.state = State::Idle;
-        (them.latest, them.accepted_at) = (0, None);
+        (them.sent, them.latest, them.accepted_at) = (0, 0, None);
         (them.unanswered, them.known_cookie) = (None, None);
     }
 }

@@ -328,6 +328,29 @@ fn preshared_keys_must_be_the_same() {
 }
 
 #[test]
+fn whatever_becomes_of_the_clock() {
+    let mut pair = Pair::new(&[0; 32]);
+    let mut now = 0;
+    for start in [0, 3000] {
+        // Set forth, set back, set back further, and standing still.
+        for seconds in [1000, 2000, 1500, 0, 0, 1999, 2000] {
+            let initiation = pair.initiate(start + seconds);
+            now += INITIATION_INTERVAL;
+            assert_eq!(pair.accept(&initiation, now), Ok(()));
+        }
+        // The link goes down and up, or its key changes.
+        pair.ours.clear();
+        pair.ours.identity_changed();
+    }
+    // A clock that has nothing to make up for is not run ahead of: it would be by another handshake.
+    let initiation = pair.initiate(9000);
+    assert_eq!(pair.accept(&initiation, u64::MAX / 2), Ok(()));
+    pair.ours = Handshake::new(pair.responder.public(), &Secret::zero());
+    let initiation = pair.initiate(9001);
+    assert_eq!(pair.accept(&initiation, u64::MAX), Ok(()));
+}
+
+#[test]
 fn who_does_not_own_the_static_key_is_refused() {
     // Mallory knows the initiator's public key only. She can make an initiation that names it, but
     // not its second half.

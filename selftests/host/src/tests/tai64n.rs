@@ -45,3 +45,29 @@ fn no_clock_oracle_but_always_growing() {
     // A millisecond later it is mostly the same timestamp.
     assert!(same > 9_000);
 }
+
+#[test]
+fn the_next_one() {
+    let mut numbers = Numbers(32);
+    let mut carried = 0;
+    for _ in 0..10_000 {
+        let timestamp = Tai64n::from_unix_ns(numbers.below(1 << 62));
+        let next = timestamp.next();
+        assert!(timestamp < next);
+        // It is one that a clock gives, and of those the first: the last of a second is 59 steps in.
+        let [before, after] = [timestamp, next].map(|timestamp| {
+            let (seconds, nanoseconds) = timestamp.as_bytes().split_at(8);
+            let seconds = u64::from_be_bytes(seconds.try_into().unwrap());
+            let nanoseconds = u32::from_be_bytes(nanoseconds.try_into().unwrap());
+            assert_eq!(nanoseconds % (1 << 24), 0);
+            u128::from(seconds) * 60 + u128::from(nanoseconds >> 24)
+        });
+        assert_eq!(after, before + 1);
+        carried += u32::from(after % 60 == 0);
+    }
+    assert!(carried > 0);
+    assert!(Tai64n::ZERO < Tai64n::ZERO.next());
+    // What no clock gives is not made up from outside, but must not panic.
+    let last = Tai64n::from_bytes([0xff; 12]);
+    assert!(last.next() < last);
+}
