@@ -195,6 +195,26 @@ pub(crate) fn wait_for_random() {
     unsafe { bindings::wait_for_random_bytes() };
 }
 
+/// A key of HSipHash, the kernel's quickest keyed hash (SipHash-1-3 where `long` has 64 bits).
+pub(crate) struct HsipKey(bindings::hsiphash_key_t);
+
+impl HsipKey {
+    /// A key of known bytes.
+    pub(crate) fn new(bytes: &[u8; 16]) -> Self {
+        let key = u128::from_le_bytes(*bytes);
+        Self(bindings::hsiphash_key_t {
+            key: [key as _, (key >> 64) as _],
+        })
+    }
+
+    /// The hash of a number. Wraps `hsiphash_1u32`.
+    #[inline]
+    pub(crate) fn hash(&self, number: u32) -> u32 {
+        // SAFETY: The pointer is that of a valid key for the duration of the call.
+        unsafe { bindings::hsiphash_1u32(number, &raw const self.0) }
+    }
+}
+
 /// A key of SipHash-2-4: for hash tables whose keys strangers choose.
 pub(crate) struct SipKey(bindings::siphash_key_t);
 

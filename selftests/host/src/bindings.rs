@@ -45,6 +45,12 @@ pub(crate) struct siphash_key_t {
     pub(crate) key: [u64; 2],
 }
 
+/// `hsiphash_key_t`, likewise.
+#[allow(non_camel_case_types)]
+pub(crate) struct hsiphash_key_t {
+    pub(crate) key: [u64; 2],
+}
+
 /// `gfp_t`.
 #[allow(non_camel_case_types)]
 pub(crate) type gfp_t = u32;
@@ -135,6 +141,14 @@ pub(crate) unsafe fn siphash_2u64(first: u64, second: u64, key: *const siphash_k
     hasher.write(&first.to_le_bytes());
     hasher.write(&second.to_le_bytes());
     hasher.finish()
+}
+
+pub(crate) unsafe fn hsiphash_1u32(number: u32, key: *const hsiphash_key_t) -> u32 {
+    // SAFETY: As in C.
+    let [key0, key1] = unsafe { &*key }.key;
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key0, key1);
+    hasher.write(&number.to_le_bytes());
+    hasher.finish() as u32
 }
 
 /// RFC 8439, section 2.3.
