@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 # What scripts/ reads from the environment.
 export KVER KDIR MIRROR DESTDIR MODULE WIREGUARD_BUILD
+# Each line of a recipe is a process of its own, and progress has one clock (scripts/lib.sh).
+export WIREGUARD_STARTED := $(or $(WIREGUARD_STARTED),$(shell date +%s))
 
 .PHONY: help
 help:

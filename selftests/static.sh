@@ -19,6 +19,12 @@ chapter "Form and habits"
 check "rustfmt would change nothing (make rustfmt-check; make rustfmt mends it)" make --no-print-directory rustfmt-check
 check "clippy has nothing to say (make clippy)" make --no-print-directory clippy
 
+one_clock() {
+	local steps='clock: ; @bash -c ". scripts/lib.sh; echo \$$WIREGUARD_STARTED"; sleep 1.1; bash -c ". scripts/lib.sh; echo \$$WIREGUARD_STARTED"'
+	[ "$(env -u WIREGUARD_STARTED make --no-print-directory --eval "$steps" clock | sort | uniq -c | xargs | cut -d ' ' -f 1)" = 2 ]
+}
+check "the clock of progress does not begin anew with a step of make" one_clock
+
 chapter "unsafe"
 check "the checker of unsafe finds what it must in trees made wrong on purpose" inventory --prove
 check "src/ is free of unsafe, and each of its files forbids it" inventory --check src
