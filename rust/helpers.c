@@ -493,9 +493,24 @@ bool rust_helper_ip_is_local_address(struct net *net, __be32 address)
 	return inet_confirm_addr(net, NULL, 0, address, RT_SCOPE_HOST);
 }
 
-bool rust_helper_ipv6_is_local_address(struct net *net, const struct in6_addr *address)
+bool rust_helper_ipv6_is_local_address(struct net *net, const struct in6_addr *address, int ifindex)
 {
-	return ipv6_chk_addr(net, address, NULL, 0);
+	return ipv6_chk_addr_and_flags(net, address, dev_get_by_index_rcu(net, ifindex), true, 0, IFA_F_TENTATIVE);
+}
+
+bool rust_helper_ipv6_is_address_of(struct net *net, const struct in6_addr *address, int ifindex)
+{
+	return ipv6_chk_addr_and_flags(net, address, dev_get_by_index_rcu(net, ifindex), false, 1, IFA_F_TENTATIVE);
+}
+
+int rust_helper_l3mdev_master_ifindex_by_index(struct net *net, int ifindex)
+{
+	return l3mdev_master_ifindex_by_index(net, ifindex);
+}
+
+int rust_helper_skb_ingress_ifindex(const struct sk_buff *skb)
+{
+	return (skb->protocol == htons(ETH_P_IPV6) ? inet6_sdif(skb) : inet_sdif(skb)) ?: skb->skb_iif;
 }
 
 int rust_helper_ip4_dst_hoplimit(const struct dst_entry *dst)

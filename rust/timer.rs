@@ -106,6 +106,20 @@ impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
         unsafe { bindings::timer_pending(self.timer.get()) }
     }
 
+    /// Returns in what time the timer expires, `None` if it is not pending.
+    pub(crate) fn time_left(&self) -> Option<Jiffies> {
+        if !self.is_pending() {
+            return None;
+        }
+        // SAFETY: The timer is initialised by the type invariant. The field may change meanwhile, but
+        // is written and read as a whole.
+        let expires = unsafe { (&raw const (*self.timer.get()).expires).read_volatile() };
+        // SAFETY: Reading `jiffies` is always fine.
+        let left = expires.wrapping_sub(unsafe { bindings::jiffies_now() });
+        // What should have expired already is about to.
+        Some(if left > Jiffies::MAX / 2 { 0 } else { left })
+    }
+
     /// Makes a pending timer not expire; does not wait for an expiry under way.
     ///
     /// Context: any but hard interrupts.

@@ -60,12 +60,6 @@ impl OwnedQueue {
         })
     }
 
-    /// Waits until all items that are queued now have run. Context: process context.
-    pub(crate) fn flush(&self) {
-        // SAFETY: The queue is valid by the type invariant.
-        unsafe { bindings::__flush_workqueue(self.queue.as_ptr()) };
-    }
-
     /// Queues an item.
     ///
     /// There is nothing to queue an item after some time: the drop would not wait for it. Context: any.

@@ -395,6 +395,44 @@ check "and answers there" on a ping -c 1 -W 3 10.2.0.2
 ip -n a link del wg0
 ip -n b link del wg0
 
+chapter "What is set again, as it is already"
+tunnel 10.1.0.1 10.1.0.22
+on b nft -f - <<'NFT'
+table ip count { chain in { type filter hook input priority 0; udp dport 2 udp length 156 counter; }; }
+NFT
+initiations() { on b nft list table ip count | sed -n 's/.*packets \([0-9]*\) .*/\1/p'; }
+ip -n b link set wg0 down
+on a wg showconf wg0 >"$net_tmp/again"
+on a ping -c 1 -W 1 10.2.0.2 >/dev/null
+for _ in 1 2 3 4 5 6; do sleep 19; on a wg syncconf wg0 "$net_tmp/again"; done
+before=$(initiations)
+check_number "a peer that does not answer was tried for 90 s" "$before" -ge 15
+for _ in 1 2; do sleep 15; on a wg syncconf wg0 "$net_tmp/again"; done
+check_equal "and then no more, though its configuration is applied again and again" "$(initiations)" "$before"
+ip -n b link set wg0 up
+on a wg set wg0 peer "${public[b]}" endpoint 10.1.0.22:3
+on a wg set wg0 peer "${public[b]}" endpoint 10.1.0.22:2
+check "another endpoint does not keep a packet from being answered" on a ping -c 2 -i 0.3 -W 5 10.2.0.2
+on a wg set wg0 peer "${public[b]}" persistent-keepalive 3600
+sleep 2
+before=$(transfer a wg0 "${public[b]}" tx)
+on a wg set wg0 peer "${public[b]}" persistent-keepalive 2
+sleep 5
+check_number "a keepalive interval that is shortened holds at once" "$(transfer a wg0 "${public[b]}" tx)" -ge $((before + 64))
+on a wg set wg0 peer "${public[b]}" persistent-keepalive off
+
+chapter "The clock of the initiator is set back while it runs"
+on a ping -c 1 -W 5 10.2.0.2 >/dev/null
+now=$(date +%s)
+date -s "@$((now - 86400))" >/dev/null
+ip -n a link set wg0 down
+ip -n a link set wg0 up
+sleep 6
+check "a session with a peer that knows it is begun all the same" on a ping -c 2 -i 0.3 -W 10 10.2.0.2
+date -s "@$((now + 10))" >/dev/null
+ip -n a link del wg0
+ip -n b link del wg0
+
 chapter "A link with thousands of peers, all of which want a handshake, in somebody else's namespace"
 tunnel 10.1.0.1 10.1.0.22
 host crowded

@@ -251,6 +251,7 @@ impl<'g> Borrowed<'g, Device> {
         Config {
             this: self,
             configured: device.configured.lock(),
+            removed: RBTree::new(),
         }
     }
 }
@@ -259,6 +260,8 @@ impl<'g> Borrowed<'g, Device> {
 pub(crate) struct Config<'g> {
     this: Borrowed<'g, Device>,
     configured: LockGuard<'g, Configured, MutexBackend>,
+    /// The peers that were removed since it was locked.
+    removed: RBTree<u64, Member>,
 }
 
 impl Config<'_> {
@@ -309,6 +312,9 @@ impl Config<'_> {
 
     /// Sets the firewall mark, which routes may depend on.
     pub(crate) fn set_fwmark(&mut self, fwmark: u32) {
+        if fwmark == self.fwmark() {
+            return;
+        }
         self.this.fwmark.store(fwmark as i32, Relaxed);
         for member in self.configured.peers.values() {
             member.peer.forget_source();
@@ -331,10 +337,12 @@ impl Config<'_> {
     /// Sets the private key, zeros for none. A peer that has the same key is removed, and all
     /// handshakes and sessions of the old key end. Errors: `ENOMEM`.
     pub(crate) fn set_private_key(&mut self, private: &Secret<32>) -> Result {
-        if let Some(identity) = self.this.identity.load() {
-            if identity.keys.private() == private {
-                return Ok(());
-            }
+        let unchanged = match self.this.identity.load() {
+            Some(identity) => identity.keys.is_of(private),
+            None => private.is_zero(),
+        };
+        if unchanged {
+            return Ok(());
         }
         let identity = match StaticIdentity::new(private) {
             Some(keys) => {
@@ -399,11 +407,15 @@ impl Config<'_> {
         Ok(peer)
     }
 
-    /// Removes a peer. Waits for a grace period.
+    /// Removes a peer: it is unknown to everybody at once, and all that belongs to it goes when the
+    /// configuration is unlocked.
     pub(crate) fn remove_peer(&mut self, peer: &RcuArc<Peer>) {
-        if self.detach_peer(peer).is_some() {
-            rcu::synchronize_net();
-            peer.finish_removal();
+        self.clear_allowed_ips(peer, u64::MAX);
+        if let Some(member) = self.configured.peers.remove_node(&peer.id) {
+            self.configured.peer_count -= 1;
+            self.this.peers_by_key.lock().remove(peer.public_key());
+            peer.mark_removed();
+            self.removed.insert(member);
         }
     }
 
@@ -419,22 +431,8 @@ impl Config<'_> {
         for member in members.values() {
             member.peer.mark_removed();
         }
-        rcu::synchronize_net();
+        finish_removals(&members);
         drop(allowed_ips);
-        for member in members.values() {
-            member.peer.finish_removal();
-            cpu::cond_resched();
-        }
-    }
-
-    /// Makes a peer unknown to everybody.
-    fn detach_peer(&mut self, peer: &RcuArc<Peer>) -> Option<Member> {
-        self.clear_allowed_ips(peer);
-        let member = self.configured.peers.remove(&peer.id)?;
-        self.configured.peer_count -= 1;
-        self.this.peers_by_key.lock().remove(peer.public_key());
-        peer.mark_removed();
-        Some(member)
     }
 
     /// The peers that were added after the one of a number, in order, with their numbers.
@@ -504,13 +502,22 @@ impl Config<'_> {
         }
     }
 
-    /// Takes all prefixes from a peer.
-    pub(crate) fn clear_allowed_ips(&mut self, peer: &RcuArc<Peer>) {
+    /// The number of the last peer or allowed IP that was added.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.configured.last_number
+    }
+
+    /// Takes from a peer all prefixes with numbers up to the given one.
+    pub(crate) fn clear_allowed_ips(&mut self, peer: &RcuArc<Peer>, last: u64) {
         let configured = &mut *self.configured;
         let Some(member) = configured.peers.get_mut(&peer.id) else {
             return;
         };
-        for prefix in core::mem::replace(&mut member.allowed_ips, RBTree::new()).values() {
+        while let Some(cursor) = member.allowed_ips.cursor_front_mut() {
+            if *cursor.current().0 > last {
+                return;
+            }
+            let (_, prefix) = cursor.remove_current().1.to_key_value();
             self.this.allowed_ips.remove(
                 &mut configured.allowed_ips,
                 prefix.address,
@@ -525,6 +532,25 @@ impl Config<'_> {
         if self.this.netdev.is_running() {
             peer.send_staged_packets();
         }
+    }
+}
+
+/// Waits until nobody who has found one of these peers begins anything for it, and takes all from them that
+/// they have. Waits for one grace period, however many they are.
+fn finish_removals(members: &RBTree<u64, Member>) {
+    if members.is_empty() {
+        return;
+    }
+    rcu::synchronize_net();
+    for member in members.values() {
+        member.peer.finish_removal();
+        cpu::cond_resched();
+    }
+}
+
+impl Drop for Config<'_> {
+    fn drop(&mut self) {
+        finish_removals(&self.removed);
     }
 }
 
@@ -658,8 +684,8 @@ impl TunnelDriver for Device {
         this.close_sockets();
         this.borrow().lock().remove_all_peers();
         this.lanes.detach();
-        // Nobody queues batches any more; once none is being worked on, the rest can go.
-        this.engine.crypt().flush();
+        // Nobody queues batches any more. What is being worked on goes when that is done: to wait for it would
+        // be to wait, with the RTNL, for a CPU that somebody else may hold.
         for lane in this.lanes.polled() {
             lane.purge();
         }

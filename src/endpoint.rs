@@ -23,7 +23,8 @@ pub(crate) enum Endpoint {
         remote: SocketAddrV4,
         /// This host's address, unspecified to have one chosen.
         source: Ipv4Addr,
-        /// The interface that the peer's packets came in by, zero if it does not matter.
+        /// The interface that the peer's packets came in by, zero if none did. If it belongs to a VRF,
+        /// the peer is to be found there.
         interface: i32,
     },
     /// Reached over IPv6.
@@ -32,6 +33,8 @@ pub(crate) enum Endpoint {
         remote: SocketAddrV6,
         /// This host's address, unspecified to have one chosen.
         source: Ipv6Addr,
+        /// As above.
+        interface: i32,
     },
 }
 
@@ -47,6 +50,7 @@ impl Endpoint {
             SocketAddr::V6(remote) => Endpoint::V6 {
                 remote,
                 source: Ipv6Addr::UNSPECIFIED,
+                interface: 0,
             },
         }
     }
@@ -58,6 +62,7 @@ impl Endpoint {
     pub(crate) fn of_sender(skb: &SkBuff) -> Option<Self> {
         let port = u16::from_be_bytes(*skb.transport_header().first_chunk()?);
         let ip = skb.network_header();
+        let interface = skb.incoming_interface();
         match skb.declared_protocol()? {
             Protocol::Ipv4 => {
                 let addresses: &[u8; 8] = ip.get(12..20)?.first_chunk()?;
@@ -65,16 +70,17 @@ impl Endpoint {
                 Some(Endpoint::V4 {
                     remote: SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port),
                     source: Ipv4Addr::new(e, f, g, h),
-                    interface: skb.incoming_interface(),
+                    interface,
                 })
             }
             Protocol::Ipv6 => {
                 let remote: [u8; 16] = *ip.get(8..24)?.first_chunk()?;
                 let source: [u8; 16] = *ip.get(24..40)?.first_chunk()?;
-                let scope = udp::scope_of(remote, skb.incoming_interface());
+                let scope = udp::scope_of(remote, interface);
                 Some(Endpoint::V6 {
                     remote: SocketAddrV6::new(remote.into(), port, 0, scope),
                     source: source.into(),
+                    interface,
                 })
             }
         }
@@ -95,6 +101,9 @@ impl Endpoint {
 
     /// Forgets which of this host's addresses the peer sent to.
     pub(crate) fn forget_source(&mut self) {
-        *self = Self::configured(self.remote());
+        match self {
+            Endpoint::V4 { source, .. } => *source = Ipv4Addr::UNSPECIFIED,
+            Endpoint::V6 { source, .. } => *source = Ipv6Addr::UNSPECIFIED,
+        }
     }
 }

@@ -42,7 +42,8 @@ impl Lane {
         })
     }
 
-    /// Drops what is in the lane. Nobody may be working on any of it.
+    /// Drops what is in the lane, up to what another CPU is working on: that CPU does the same when it has
+    /// finished. For lanes that are not polled any more.
     pub(crate) fn purge(&self) {
         while self.incoming.take(receive::discard) {}
     }

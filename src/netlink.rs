@@ -267,6 +267,8 @@ fn set_peer(config: &mut Config<'_>, attributes: &Table<'_, PEER_TYPES>) -> Resu
         }
     }
 
+    // Whether there may be an answer now where there was none.
+    let mut hopeful = false;
     let peer = match config.peer(public_key) {
         Some(peer) if flags & peer::REMOVE_ME != 0 => {
             config.remove_peer(&peer);
@@ -274,7 +276,7 @@ fn set_peer(config: &mut Config<'_>, attributes: &Table<'_, PEER_TYPES>) -> Resu
         }
         Some(peer) => {
             if let Some(key) = &preshared_key {
-                peer.set_preshared_key(key);
+                hopeful |= peer.set_preshared_key(key);
             }
             peer
         }
@@ -285,20 +287,25 @@ fn set_peer(config: &mut Config<'_>, attributes: &Table<'_, PEER_TYPES>) -> Resu
     };
 
     if let Some(endpoint) = attributes.get(peer::ENDPOINT).and_then(parse_endpoint) {
+        hopeful |= peer.remote() != Some(endpoint);
         peer.set_endpoint(Endpoint::configured(endpoint));
     }
-    if flags & peer::REPLACE_ALLOWEDIPS != 0 {
-        config.clear_allowed_ips(&peer);
+    // Those that are given again are the peer's all the time.
+    let replaced = (flags & peer::REPLACE_ALLOWEDIPS != 0).then(|| config.last_number());
+    let given = attributes.get(peer::ALLOWEDIPS).map_or(Ok(()), |list| {
+        let mut list = list.attributes();
+        list.try_for_each(|allowed_ip| set_allowed_ip(config, &peer, &allowed_ip.table()?))
+    });
+    if let Some(last) = replaced {
+        config.clear_allowed_ips(&peer, last);
     }
-    if let Some(list) = attributes.get(peer::ALLOWEDIPS) {
-        for allowed_ip in list.attributes() {
-            set_allowed_ip(config, &peer, &allowed_ip.table()?)?;
-        }
-    }
+    given?;
     if let Some(interval) = attributes.get(peer::PERSISTENT_KEEPALIVE_INTERVAL) {
         peer.set_persistent_keepalive(interval.u16().ok_or(EINVAL)?);
     }
-    config.send_staged(&peer);
+    if hopeful {
+        config.send_staged(&peer);
+    }
     Ok(())
 }
 

@@ -62,6 +62,13 @@ impl StaticIdentity {
         })
     }
 
+    /// Returns whether this is the identity of a private key, which may be in any form.
+    pub(crate) fn is_of(&self, private: &Secret<KEY_LEN>) -> bool {
+        let mut clamped = private.duplicate();
+        x25519_clamp(&mut clamped);
+        !private.is_zero() && self.private == clamped
+    }
+
     /// The private key, clamped.
     pub(crate) fn private(&self) -> &Secret<KEY_LEN> {
         &self.private
@@ -338,6 +345,9 @@ pub(crate) struct Handshake {
     latest_timestamp: Tai64n,
     /// When the last initiation was accepted.
     last_initiation_ns: Option<u64>,
+    /// The timestamp of our last initiation. Outlives every handshake, too: the peer accepts none that is
+    /// not greater, whatever becomes of our clock.
+    sent_timestamp: Tai64n,
 
     state: State,
     /// Our ephemeral private key, in [`State::InitiationSent`].
@@ -361,6 +371,7 @@ impl Handshake {
             static_static: StaticStatic::Unknown,
             latest_timestamp: Tai64n::ZERO,
             last_initiation_ns: None,
+            sent_timestamp: Tai64n::ZERO,
             state: State::Idle,
             ephemeral: Secret::zero(),
             remote_ephemeral: [0; KEY_LEN],
@@ -427,13 +438,13 @@ impl Handshake {
     /// Begins a handshake as the initiator; whatever was under way is replaced. Two curve operations,
     /// or three the first time.
     ///
-    /// `local_index` is the index by which the peer shall answer. `None`, with nothing changed, if the
-    /// peer's static key is one with which no secret can be shared.
+    /// `local_index` is the index by which the peer shall answer, `now` what the clock says. `None`, with
+    /// nothing changed, if the peer's static key is one with which no secret can be shared.
     pub(crate) fn create_initiation(
         &mut self,
         identity: &StaticIdentity,
         local_index: u32,
-        timestamp: Tai64n,
+        now: Tai64n,
     ) -> Option<Initiation> {
         let static_static = self.static_static.get(identity, &self.remote_static)?;
 
@@ -443,9 +454,11 @@ impl Handshake {
         let key = transcript.mix_shared(&x25519(&ephemeral, &self.remote_static)?);
         let encrypted_static = transcript.seal(&key, &identity.public);
         let key = transcript.mix_shared(static_static);
+        let timestamp = now.max(self.sent_timestamp.next());
         let encrypted_timestamp = transcript.seal(&key, timestamp.as_bytes());
 
         self.clear();
+        self.sent_timestamp = timestamp;
         self.ephemeral.copy_from(&ephemeral);
         self.chaining_key.copy_from(&transcript.chaining_key);
         self.hash = transcript.hash;

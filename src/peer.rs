@@ -35,7 +35,7 @@ use crate::{
     staged::Staged,
     sync::{new_spinlock_bh, SpinLockBh},
     timer,
-    timers::Timers,
+    timers::{self, Timers},
 };
 
 /// The handshake with a peer, and our number of it in the device's table while it goes on.
@@ -148,9 +148,12 @@ impl Peer {
         f(self.exchange.lock().noise.preshared_key())
     }
 
-    /// Sets the preshared key, zeros for none. Context: process context.
-    pub(crate) fn set_preshared_key(&self, key: &Secret<32>) {
-        self.exchange.lock().noise.set_preshared_key(key);
+    /// Sets the preshared key, zeros for none. Returns whether it was another. Context: process context.
+    pub(crate) fn set_preshared_key(&self, key: &Secret<32>) -> bool {
+        let mut exchange = self.exchange.lock();
+        let changes = exchange.noise.preshared_key() != key;
+        exchange.noise.set_preshared_key(key);
+        changes
     }
 
     /// Where the peer's packets go.
@@ -419,11 +422,16 @@ impl RcuArc<Peer> {
     }
 
     /// Sets the interval of persistent keepalives in seconds, zero for none. If they are turned on
-    /// and the device is up, one is sent at once.
+    /// and the device is up, one is sent at once; else the next comes when the new interval has it.
     pub(crate) fn set_persistent_keepalive(&self, seconds: u16) {
         let interval = &self.timers.persistent_keepalive_interval;
-        let before = interval.xchg(i32::from(seconds), Full);
-        if before == 0 && seconds != 0 && self.device.netdev.is_running() {
+        let before = interval.xchg(i32::from(seconds), Full) as u16;
+        if before == seconds {
+            return;
+        }
+        if before != 0 {
+            timers::interval_changed(self, before, seconds);
+        } else if self.device.netdev.is_running() {
             self.send_keepalive();
         }
     }

@@ -181,7 +181,13 @@ impl Direction for Open {
 
     fn finished(keypair: &RcuArc<Keypair>) {
         let peer = &keypair.peer;
-        peer.device.lanes.schedule(peer.lane.current());
+        let (lanes, index) = (&peer.device.lanes, peer.lane.current());
+        lanes.schedule(index);
+        if lanes.is_detached() {
+            if let Some(lane) = lanes.get(index) {
+                lane.purge();
+            }
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Sockets {
             match UdpTunnel::open(net, Family::V6, v4.port(), device.clone()) {
                 Ok(v6) => return Ok(Self { v4, v6: Some(v6) }),
                 Err(e) => {
-                    v4.close();
+                    UdpTunnel::close([Some(&v4), None]);
                     attempt += 1;
                     if e != EADDRINUSE || port != 0 || attempt > PORT_ATTEMPTS {
                         complain(device, "IPv6");
@@ -80,10 +80,7 @@ impl Sockets {
 
     /// Closes both. Context: process context.
     pub(crate) fn close(&self) {
-        self.v4.close();
-        if let Some(v6) = &self.v6 {
-            v6.close();
-        }
+        UdpTunnel::close([Some(&self.v4), self.v6.as_ref()]);
     }
 
     /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list.
@@ -122,6 +119,7 @@ impl Sockets {
             source: source.octets(),
             destination: remote.ip().octets(),
             port: remote.port(),
+            scope: 0,
             mark: context.mark,
         };
         let mut changed = None;
@@ -138,15 +136,16 @@ impl Sockets {
                     endpoint.forget_source();
                     changed = Some(endpoint);
                 };
-                let mut interface = interface;
-                if !source.is_unspecified() && !self.v4.is_local_v4(flow.source, guard) {
+                flow.scope = self.v4.vrf_of(interface, guard);
+                let mut sticks = !source.is_unspecified();
+                if sticks && !self.v4.is_local_v4(flow.source, guard) {
                     forget(&mut flow);
-                    interface = 0;
+                    sticks = false;
                 }
                 let mut found = self.v4.route_v4(&mut flow, guard);
                 let unusable = match &found {
-                    Ok(route) => interface != 0 && route.interface(guard) != interface,
-                    Err(e) => interface != 0 && *e == EINVAL,
+                    Ok(route) => sticks && route.interface(guard) != interface,
+                    Err(e) => sticks && *e == EINVAL,
                 };
                 if unusable {
                     forget(&mut flow);
@@ -177,7 +176,15 @@ impl Sockets {
         packets: &mut SkbList,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
-        let (Endpoint::V6 { remote, source }, Some(v6)) = (endpoint, &self.v6) else {
+        let Endpoint::V6 {
+            remote,
+            source,
+            interface,
+        } = endpoint
+        else {
+            return (Err(EAFNOSUPPORT), None);
+        };
+        let Some(v6) = &self.v6 else {
             return (Err(EAFNOSUPPORT), None);
         };
         let mut flow = Flow6 {
@@ -195,13 +202,32 @@ impl Sockets {
                 route
             }
             None => {
-                if !source.is_unspecified() && !v6.is_local_v6(flow.source, guard) {
+                let mut forget = |flow: &mut Flow6| {
                     flow.source = Ipv6Addr::UNSPECIFIED.octets();
                     let mut endpoint = endpoint;
                     endpoint.forget_source();
                     changed = Some(endpoint);
+                };
+                if flow.scope == 0 {
+                    flow.scope = v6.vrf_of(interface, guard);
                 }
-                match v6.route_v6(&mut flow, guard) {
+                let mut sticks = !source.is_unspecified();
+                if sticks && !v6.is_local_v6(flow.source, interface, guard) {
+                    forget(&mut flow);
+                    sticks = false;
+                }
+                let mut found = v6.route_v6(&mut flow, guard);
+                // An address of no cable, such as one of `lo`, is as good on any.
+                let unusable = found.as_ref().is_ok_and(|route| {
+                    sticks
+                        && route.interface(guard) != interface
+                        && v6.is_address_of(flow.source, interface, guard)
+                });
+                if unusable {
+                    forget(&mut flow);
+                    found = v6.route_v6(&mut flow, guard);
+                }
+                match found {
                     Ok(route) => {
                         context.remember(&endpoint, changed.is_some(), |cache| {
                             cache.set_v6(&route, flow.source)

@@ -165,6 +165,22 @@ pub(crate) fn authenticated_traversed(peer: &RcuArc<Peer>) {
     }
 }
 
+/// The interval of persistent keepalives, in seconds, was another one until now: what was to expire so
+/// long after the last message expires so long after it as is right now.
+pub(crate) fn interval_changed(peer: &RcuArc<Peer>, before: u16, now: u16) {
+    let timer = &peer.timers.persistent_keepalive;
+    if now == 0 {
+        timer.disarm();
+    } else if let Some(left) = timer.time_left() {
+        let left = left.saturating_add(timer::seconds(now.into()));
+        arm(
+            peer,
+            timer,
+            left.saturating_sub(timer::seconds(before.into())),
+        );
+    }
+}
+
 /// An initiation is being sent: a response is expected.
 pub(crate) fn initiation_sent(peer: &RcuArc<Peer>) {
     arm(peer, &peer.timers.retry_handshake, rekey_timeout(0));

@@ -9,7 +9,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
+        atomic::{Atomic, Full, Relaxed},
         Mutex,
     },
     types::Opaque,
@@ -197,13 +197,21 @@ impl<T: Poll> NapiSet<T> {
         }
     }
 
+    /// Returns whether the instances were taken away from the device, so that nothing is polled any more.
+    ///
+    /// A full memory barrier, if not: who has put something in before, and finds the set attached, is seen
+    /// by who detaches it.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.cmpxchg(false, false, Full).is_err()
+    }
+
     /// Disables all instances and takes them away from the device, for good.
     ///
     /// Context: process context, may sleep.
     pub(crate) fn detach(&self) {
         self.disable();
         let state = self.state.lock();
-        if *state == State::Off && !self.detached.xchg(true, Relaxed) {
+        if *state == State::Off && !self.detached.xchg(true, Full) {
             for instance in &self.instances {
                 // SAFETY: The instance is attached and off.
                 unsafe { bindings::netif_napi_del_nosync(instance.napi.get()) };

@@ -470,10 +470,12 @@ impl SkBuff {
         unsafe { core::slice::from_raw_parts(skb.head.add(start), end - start) }
     }
 
-    /// Returns the index of the interface that the packet came in by.
+    /// Returns the index of the interface that a datagram of a socket came in by; if that is one of a
+    /// VRF, the interface and not the VRF.
     #[inline]
     pub(crate) fn incoming_interface(&self) -> i32 {
-        self.headers().skb_iif
+        // SAFETY: The buffer is valid. Whatever its control buffer holds, a number is read from it.
+        unsafe { bindings::skb_ingress_ifindex(self.raw()) }
     }
 
     /// Returns the DS field (type of service, traffic class) of the packet's IP header.

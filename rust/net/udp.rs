@@ -68,6 +68,8 @@ pub(crate) struct Flow4 {
     pub(crate) destination: [u8; 4],
     /// Destination port.
     pub(crate) port: u16,
+    /// Interface to leave by, or VRF to be routed in, zero for any.
+    pub(crate) scope: u32,
     /// Firewall mark.
     pub(crate) mark: u32,
 }
@@ -81,7 +83,7 @@ pub(crate) struct Flow6 {
     pub(crate) destination: [u8; 16],
     /// Destination port.
     pub(crate) port: u16,
-    /// Interface to leave by, zero for any.
+    /// As above.
     pub(crate) scope: u32,
     /// Firewall mark.
     pub(crate) mark: u32,
@@ -162,18 +164,24 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         u16::from_be(unsafe { bindings::inet_sport(self.sk.as_ptr()) })
     }
 
-    /// Closes the socket. Sending through it fails from now on.
+    /// Closes sockets. Sending through them fails from now on.
     ///
-    /// Context: process context, may sleep. Waits for senders under way; a receiver may go on until the
-    /// end of a grace period.
-    pub(crate) fn close(&self) {
-        let socket = self.socket.xchg(core::ptr::null_mut(), Full);
-        if !socket.is_null() {
+    /// Context: process context, may sleep. Waits for senders under way, for one grace period for all of
+    /// them; a receiver may go on until the end of another.
+    pub(crate) fn close(tunnels: [Option<&Self>; 2]) {
+        let sockets = tunnels.map(|tunnel| {
+            let tunnel = tunnel?;
+            let socket = tunnel.socket.xchg(core::ptr::null_mut(), Full);
+            (!socket.is_null()).then_some(tunnel.sk.as_ptr())
+        });
+        if sockets.iter().flatten().next().is_some() {
             rcu::synchronize_net();
-            // SAFETY: The socket is valid and ours; nobody sends through it any more.
+        }
+        for sk in sockets.into_iter().flatten() {
+            // SAFETY: The socket is valid and was ours alone to close; nobody sends through it any more.
             unsafe {
-                bindings::sk_clear_memalloc(self.sk.as_ptr());
-                bindings::udp_tunnel_sock_release(self.sk.as_ptr());
+                bindings::sk_clear_memalloc(sk);
+                bindings::udp_tunnel_sock_release(sk);
             }
         }
     }
@@ -196,12 +204,28 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         })
     }
 
-    /// Returns whether an IPv6 address is one of this host in the socket's namespace.
-    pub(crate) fn is_local_v6(&self, address: [u8; 16], guard: &Guard) -> bool {
+    /// Returns whether an IPv6 address is one of this host in the socket's namespace, or in the VRF of
+    /// an interface there.
+    pub(crate) fn is_local_v6(&self, address: [u8; 16], interface: i32, guard: &Guard) -> bool {
         let address = in6_addr(address);
-        // SAFETY: The namespace is alive while the guard is.
-        let is_local = |net| unsafe { bindings::ipv6_is_local_address(net, &address) };
+        // SAFETY: The namespace is alive while the guard is, under which its interfaces are found.
+        let is_local = |net| unsafe { bindings::ipv6_is_local_address(net, &address, interface) };
         self.net(guard).is_ok_and(is_local)
+    }
+
+    /// Returns whether an IPv6 address is one of an interface in the socket's namespace.
+    pub(crate) fn is_address_of(&self, address: [u8; 16], interface: i32, guard: &Guard) -> bool {
+        let address = in6_addr(address);
+        // SAFETY: As above.
+        let is_its = |net| unsafe { bindings::ipv6_is_address_of(net, &address, interface) };
+        self.net(guard).is_ok_and(is_its)
+    }
+
+    /// Returns the index of the VRF of an interface in the socket's namespace, zero if it is in none.
+    pub(crate) fn vrf_of(&self, interface: i32, guard: &Guard) -> u32 {
+        // SAFETY: The namespace is alive while the guard is.
+        let vrf = |net| unsafe { bindings::l3mdev_master_ifindex_by_index(net, interface) };
+        self.net(guard).map_or(0, vrf) as u32
     }
 
     /// Finds the route of an IPv4 flow and fills in its source address.
@@ -219,6 +243,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             ..Default::default()
         };
         fl.__fl_common.flowic_mark = flow.mark;
+        fl.__fl_common.flowic_oif = flow.scope as i32;
         fl.__fl_common.flowic_proto = bindings::IPPROTO_UDP as u8;
         fl.uli.ports.dport = flow.port.to_be();
         fl.uli.ports.sport = self.port().to_be();
