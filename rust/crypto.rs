@@ -203,7 +203,7 @@ impl HsipKey {
     pub(crate) fn new(bytes: &[u8; 16]) -> Self {
         let key = u128::from_le_bytes(*bytes);
         Self(bindings::hsiphash_key_t {
-            key: [key as _, (key >> 64) as _],
+            key: [key as usize, (key >> 64) as usize],
         })
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct siphash_key_t {
 /// `hsiphash_key_t`, likewise.
 #[allow(non_camel_case_types)]
 pub(crate) struct hsiphash_key_t {
-    pub(crate) key: [u64; 2],
+    pub(crate) key: [usize; 2],
 }
 
 /// `gfp_t`.
@@ -146,7 +146,7 @@ pub(crate) unsafe fn siphash_2u64(first: u64, second: u64, key: *const siphash_k
 pub(crate) unsafe fn hsiphash_1u32(number: u32, key: *const hsiphash_key_t) -> u32 {
     // SAFETY: As in C.
     let [key0, key1] = unsafe { &*key }.key;
-    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key0, key1);
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key0 as u64, key1 as u64);
     hasher.write(&number.to_le_bytes());
     hasher.finish() as u32
 }
