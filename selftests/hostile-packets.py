@@ -612,7 +612,10 @@ def data():
         send_all(stranger, [Session(os.urandom(32), os.urandom(32), 0, session.remote_index).data(echo4("192.168.50.2", n), n) for n in range(1000, 1050)])
     main4.send(base)
     checks.ok(hears(session, main4, 100), "the very message from which all those were made is accepted when it comes whole")
-    with block("that message again, five times"):
+    # The C driver, which is part of the kernel's tree, does not count them.
+    with open("/proc/modules") as modules:
+        counts = any(line.startswith("wireguard ") and "(O" in line for line in modules)
+    with block("that message again, five times", rx_dropped=5 if counts else 0):
         send_all(stranger, [base] * 5)
 
     checks.chapter("What a peer may not say, though it holds the keys")
