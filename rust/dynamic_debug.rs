@@ -9,7 +9,6 @@
 //! C header: [`include/linux/dynamic_debug.h`](srctree/include/linux/dynamic_debug.h)
 
 use core::{
-    cell::UnsafeCell,
     fmt,
     mem::{align_of, offset_of, size_of},
 };
@@ -24,9 +23,9 @@ pub(crate) struct Callsite {
     function: *const c_char,
     file: *const c_char,
     format: *const c_char,
-    /// The line (18 bits), the class (6 bits) and what to print (8 bits).
-    line_class_flags: UnsafeCell<u32>,
-    /// On while there is something to print. Read by patched code only.
+    /// The line (18 bits), the class (6 bits) and what to print (8 bits), which the kernel changes.
+    line_class_flags: u32,
+    /// On while there is something to print: the kernel changes it. Read by patched code only.
     pub(crate) key: kernel::bindings::static_key_false,
 }
 
@@ -53,10 +52,6 @@ pub(crate) enum Rate {
     Unlimited,
 }
 
-// SAFETY: The kernel's dynamic debugging changes it under its own mutex; code here reads nothing of
-// it.
-unsafe impl Sync for Callsite {}
-
 impl Callsite {
     /// Of no class (`_DPRINTK_CLASS_DFLT`).
     const NO_CLASS: u32 = (1 << 6) - 1;
@@ -65,7 +60,8 @@ impl Callsite {
     ///
     /// # Safety
     ///
-    /// Must be the value of a static in the section `__dyndbg`.
+    /// Must be the value of a `static mut` in the section `__dyndbg`, which nothing refers to but by raw pointers:
+    /// the kernel writes to it.
     pub(crate) const unsafe fn new(
         function: &'static str,
         file: &'static str,
@@ -78,23 +74,27 @@ impl Callsite {
             function: function.as_ptr().cast(),
             file: base_name(file).as_ptr().cast(),
             format: format.as_ptr().cast(),
-            line_class_flags: UnsafeCell::new(line & 0x3_ffff | Self::NO_CLASS << 18),
+            line_class_flags: line & 0x3_ffff | Self::NO_CLASS << 18,
             // SAFETY: A static key of zeros is one that is off and has no users yet.
             key: unsafe { core::mem::zeroed() },
         }
     }
 
     /// Prints a message. Context: any.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be a static in the section `__dyndbg`.
     #[cold]
     #[inline(never)]
-    pub(crate) fn print(&'static self, rate: Rate, message: fmt::Arguments<'_>) {
+    pub(crate) unsafe fn print(this: *mut Self, rate: Rate, message: fmt::Arguments<'_>) {
         let message: *const fmt::Arguments<'_> = &message;
         // SAFETY: The callsite is laid out as C's; `%pA` takes a pointer to Rust's arguments, which
         // live as long as this function.
         unsafe {
             if rate == Rate::Unlimited || bindings::net_ratelimit() != 0 {
                 bindings::__dynamic_pr_debug(
-                    core::ptr::from_ref(self).cast_mut().cast(),
+                    this.cast(),
                     c"wireguard: %pA\n".to_bytes_with_nul().as_ptr().cast(),
                     message.cast::<kernel::ffi::c_void>(),
                 );
@@ -149,8 +149,8 @@ macro_rules! events {
                 #[allow(unsafe_code)]
                 #[link_section = "__dyndbg"]
                 #[used]
-                static CALLSITE: Callsite =
-                    // SAFETY: This static is in the right section.
+                static mut CALLSITE: Callsite =
+                    // SAFETY: This static is in the right section, and only raw pointers to it are made.
                     unsafe {
                         Callsite::new(
                             concat!(stringify!($name), "\0"),
@@ -164,7 +164,11 @@ macro_rules! events {
                     // SAFETY: The key is one of dynamic debugging, laid out as C's.
                     unsafe { kernel::jump_label::static_branch_unlikely!(CALLSITE, Callsite, key) };
                 if is_on {
-                    CALLSITE.print(Rate::$rate, format_args!($format $(, $value)*));
+                    #[allow(unsafe_code)]
+                    // SAFETY: As above.
+                    unsafe {
+                        Callsite::print(&raw mut CALLSITE, Rate::$rate, format_args!($format $(, $value)*))
+                    };
                 }
             }
         }

@@ -40,6 +40,9 @@ forbidden_unsafe_is_an_error() {
 }
 check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
 
+chapter "Types"
+check "code that breaks what the layers promise does not compile (selftests/compile-fail)" selftests/compile-fail/run
+
 chapter "Licence"
 unlicensed() { # unlicensed FOLDER: prints what states no licence in its first two lines
 	local file bad=0

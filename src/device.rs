@@ -33,13 +33,13 @@ use crate::{
     lane::Lane,
     messages::{DATA_MIN_LEN, MAX_PEERS, PADDING_MULTIPLE},
     net::{
-        device::NetDevice,
+        device::CountedDevice,
         drop_reason::DropReason,
         link::{self, TunnelDriver},
         namespace::{NamespaceExit, Net, NetId},
         napi::NapiSet,
         rtnl::{self, RtnlGuard},
-        skb::SkBuff,
+        skb::{DatagramIn, Routed, SkBuff},
         skb_list::SkbList,
         udp::DatagramReceiver,
     },
@@ -73,7 +73,7 @@ pub(crate) enum IndexEntry {
 #[pin_data]
 pub(crate) struct Device {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) netdev: ARef<NetDevice>,
+    pub(crate) netdev: ARef<CountedDevice>,
     /// The namespace that the device was created in: where its sockets are.
     pub(crate) creating: NetId,
     /// Whether that namespace has died.
@@ -91,7 +91,7 @@ pub(crate) struct Device {
     pub(crate) lanes: NapiSet<Lane>,
     /// Handshake messages that wait to be handled.
     #[pin]
-    pub(crate) handshakes: SpinLockBh<SkbList>,
+    pub(crate) handshakes: SpinLockBh<SkbList<DatagramIn>>,
     /// Peers that wait for a handshake to be begun, or for their keys to be erased.
     #[pin]
     pub(crate) requests: Requests,
@@ -599,7 +599,7 @@ impl TunnelDriver for Device {
 
     fn new_link(
         engine: &Arc<Engine>,
-        netdev: ARef<NetDevice>,
+        netdev: ARef<CountedDevice>,
         creating: &Net,
     ) -> Result<RcuArc<Self>> {
         engine.open_rate_limiter()?;
@@ -642,12 +642,11 @@ impl TunnelDriver for Device {
             }),
             Gfp::Kernel,
         )
+        .inspect(|device| {
+            events::interface_created(device);
+            device.lanes.enable();
+        })
         .inspect_err(|_| engine.close_rate_limiter())
-    }
-
-    fn registered(this: Borrowed<'_, Self>) {
-        events::interface_created(&this);
-        this.lanes.enable();
     }
 
     fn open(this: Borrowed<'_, Self>, rtnl: &RtnlGuard) -> Result {
@@ -676,7 +675,7 @@ impl TunnelDriver for Device {
         dropped.drop_for(DropReason::QueuePurge);
     }
 
-    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff) -> Result {
+    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff<Routed>) -> Result {
         send::transmit(this, skb)
     }
 
@@ -698,25 +697,21 @@ impl TunnelDriver for Device {
 }
 
 impl DatagramReceiver for Device {
-    fn receive(this: Borrowed<'_, Self>, skb: SkBuff) {
+    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>) {
         receive::datagram(this, skb);
     }
 }
 
 impl NamespaceExit for Device {
-    fn exit(net: &Net, rtnl: &RtnlGuard) {
-        let id = net.id();
+    fn exit(net: NetId, rtnl: &RtnlGuard) {
         link::for_each::<Device>(rtnl, |device| {
-            if device.creating == id && !device.orphaned.xchg(true, Full) {
+            if device.creating == net && !device.orphaned.xchg(true, Full) {
                 events::creating_namespace_exits(&device);
                 device.netdev.carrier_off();
                 let config = device.lock();
                 device.close_sockets();
                 for member in config.configured.peers.values() {
                     member.peer.forget_source();
-                    // Routes are part of the namespace. They go in a callback of RCU, which the removal
-                    // of its devices waits for (`rcu_barrier`), before that of its routing.
-                    member.peer.drop_routes();
                 }
             }
         });

@@ -7,7 +7,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::net::{
-    skb::{Protocol, SkBuff},
+    skb::{DatagramIn, Protocol, SkBuff},
     udp,
 };
 
@@ -59,7 +59,7 @@ impl Endpoint {
     ///
     /// The buffer's network and transport headers are those of the datagram.
     #[inline]
-    pub(crate) fn of_sender(skb: &SkBuff) -> Option<Self> {
+    pub(crate) fn of_sender(skb: &SkBuff<DatagramIn>) -> Option<Self> {
         let port = u16::from_be_bytes(*skb.transport_header().first_chunk()?);
         let ip = skb.network_header();
         let interface = skb.incoming_interface();

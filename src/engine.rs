@@ -15,6 +15,7 @@ use kernel::{
 use crate::{
     cpu,
     messages::UNDER_LOAD_TIME,
+    net::residents::Residents,
     ratelimiter::{RateLimiter, Row},
     timer,
     workqueue::{OwnedQueue, Placement},
@@ -30,6 +31,8 @@ pub(crate) struct Engine {
     crypt: OwnedQueue,
     /// Makes handshakes, which take long.
     pub(crate) handshake: OwnedQueue,
+    /// What the devices have in network namespaces.
+    pub(crate) residents: Arc<Residents>,
     /// For each CPU, whether it has been given a batch that it has not finished.
     busy: KVec<Atomic<bool>>,
     /// When the machine was last under load, zero if that is long ago.
@@ -51,12 +54,14 @@ impl Engine {
         for _ in 0..kernel::cpu::nr_cpu_ids() {
             busy.push(Atomic::new(false), GFP_KERNEL)?;
         }
+        let residents = Residents::register()?;
         let crypt = OwnedQueue::new(c_str!("wg-crypt"), Placement::PerCpu)?;
         let handshake = OwnedQueue::new(c_str!("wg-kex"), Placement::Unbound)?;
         Arc::pin_init(
             pin_init!(Self {
                 crypt,
                 handshake,
+                residents,
                 busy,
                 last_under_load: Atomic::new(0),
                 rate_limiter <- new_mutex!(

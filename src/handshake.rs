@@ -22,7 +22,10 @@ use crate::{
         CookieReply, Initiation, Kind, Response, HANDSHAKE_DS, INITIATION_LEN,
         MAX_QUEUED_HANDSHAKES, NSEC_PER_SEC, UNDER_LOAD_QUEUED,
     },
-    net::{drop_reason::DropReason, skb::SkBuff},
+    net::{
+        drop_reason::DropReason,
+        skb::{DatagramIn, SkBuff},
+    },
     noise::{open_initiation, SessionKeys},
     peer::Peer,
     rcu::{read_lock, Borrowed, RcuArc},
@@ -39,7 +42,7 @@ const IN_A_ROW: usize = 64;
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
 /// Context: softirq.
-pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff) {
+pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) {
     // Without good random numbers no answer can be given.
     if !random_is_ready() {
         skb.drop_for(DropReason::SocketFilter);
@@ -129,7 +132,7 @@ impl_handshake_work!(0 1 2 3);
 /// is.
 fn handle(
     device: &RcuArc<Device>,
-    skb: &SkBuff,
+    skb: &SkBuff<DatagramIn>,
     load: usize,
 ) -> core::result::Result<(), DropReason> {
     let mut buffer = [0u8; INITIATION_LEN];

@@ -25,7 +25,10 @@ use crate::{
     keypair::Keypairs,
     lane::LaneOfPeer,
     messages::REKEY_TIMEOUT,
-    net::{device::Trouble, drop_reason::DropReason, route::RouteCache, skb_list::SkbList},
+    net::{
+        device::Trouble, drop_reason::DropReason, route::RouteCache, skb::PacketOut,
+        skb_list::SkbList,
+    },
     noise::{Handshake, PublicKey},
     pace::Pace,
     rcu::{self, RcuArc, RcuSlot},
@@ -213,7 +216,9 @@ impl Peer {
     /// Context: process context.
     pub(crate) fn prepare_routes(&self) {
         if self.routes.is_empty() {
-            if let Ok(cache) = RouteCache::new(Gfp::Kernel) {
+            let device = &self.device;
+            let cache = RouteCache::new(&device.engine.residents, device.creating, Gfp::Kernel);
+            if let Ok(cache) = cache {
                 if let Ok(cache) = RcuArc::new(cache) {
                     self.routes.swap(Some(cache));
                 }
@@ -293,7 +298,7 @@ impl Peer {
     }
 
     /// Adds packets to those that wait for a session, dropping the oldest if they are too many.
-    pub(crate) fn stage(&self, packets: &mut SkbList) {
+    pub(crate) fn stage(&self, packets: &mut SkbList<PacketOut>) {
         let oldest = self.staged.push(packets);
         self.count_and_drop(oldest, DropReason::FullRing);
     }
@@ -304,7 +309,7 @@ impl Peer {
         self.count_and_drop(dropped, DropReason::QueuePurge);
     }
 
-    fn count_and_drop(&self, dropped: SkbList, reason: DropReason) {
+    fn count_and_drop(&self, dropped: SkbList<PacketOut>, reason: DropReason) {
         if !dropped.is_empty() {
             let netdev = &self.device.netdev;
             netdev.count_trouble(Trouble::SendingDropped, dropped.len());

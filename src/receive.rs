@@ -21,7 +21,7 @@ use crate::{
         device::Trouble,
         drop_reason::DropReason,
         napi::Receiver,
-        skb::{Control, Protocol, SkBuff},
+        skb::{Control, DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
     },
     peer::{Action, Peer},
@@ -37,7 +37,7 @@ const BATCH_DATAGRAMS: usize = 64;
 /// Takes a datagram from a socket of the device.
 ///
 /// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
-pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff) {
+pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) {
     let guard = read_lock();
     match start_of(&skb) {
         Some((Kind::Data, index)) => data(device, skb, index, &guard),
@@ -50,7 +50,7 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff) {
 }
 
 /// Reads the start of a message: what it is, and the index that it is for if it is data.
-fn start_of(skb: &SkBuff) -> Option<(Kind, u32)> {
+fn start_of(skb: &SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
     if skb.len() < DATA_MIN_LEN {
         return None;
     }
@@ -67,7 +67,7 @@ fn start_of(skb: &SkBuff) -> Option<(Kind, u32)> {
 }
 
 /// Puts a data message into the lane of its peer.
-fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
+fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard: &Guard) {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
         skb.drop_for(DropReason::SocketFilter);
         return;
@@ -106,13 +106,13 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff, index: u32, guard: &Guard) {
 
 /// Datagrams of one session from one sender.
 pub(crate) struct Sealed {
-    datagrams: SkbList,
+    datagrams: SkbList<DatagramIn>,
     endpoint: Endpoint,
 }
 
 /// What was in them: packets that are authentic, with their counters in their control.
 pub(crate) struct Opened {
-    packets: SkbList,
+    packets: SkbList<PacketIn>,
     endpoint: Endpoint,
     datagrams: u32,
 }
@@ -195,7 +195,11 @@ impl Direction for Open {
 /// counter with it.
 ///
 /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-fn open(keypair: &Keypair, datagram: &SkBuff, workspace: &mut Workspace) -> Result<(u64, SkBuff)> {
+fn open(
+    keypair: &Keypair,
+    datagram: &SkBuff<DatagramIn>,
+    workspace: &mut Workspace,
+) -> Result<(u64, SkBuff<PacketIn>)> {
     let len = datagram.len();
     let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
     let Ok(message) = workspace.room(BEFORE_HEADER.saturating_add(len)) else {
@@ -215,7 +219,11 @@ fn open(keypair: &Keypair, datagram: &SkBuff, workspace: &mut Workspace) -> Resu
 
 /// As [`open`], without memory for a copy.
 #[cold]
-fn open_alone(keypair: &Keypair, datagram: &SkBuff, text_len: usize) -> Result<(u64, SkBuff)> {
+fn open_alone(
+    keypair: &Keypair,
+    datagram: &SkBuff<DatagramIn>,
+    text_len: usize,
+) -> Result<(u64, SkBuff<PacketIn>)> {
     let mut header = [0u8; DATA_HEADER_LEN];
     datagram.copy_bits(0, &mut header)?;
     let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
@@ -269,7 +277,7 @@ pub(crate) fn deliver(
 }
 
 /// Keeps the packets whose counters are new.
-fn without_replays(keypair: &Keypair, mut packets: SkbList) -> SkbList {
+fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList<PacketIn> {
     let mut kept = SkbList::new();
     let mut refused = 0usize;
     let mut replay = keypair.replay.lock();
@@ -326,7 +334,7 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
 /// Checks an authentic packet and hands it to the stack. Returns how many bytes are to be counted.
 fn accept(
     peer: &RcuArc<Peer>,
-    mut packet: SkBuff,
+    mut packet: SkBuff<PacketIn>,
     guard: &Guard,
     receiver: &mut Receiver<'_>,
 ) -> usize {
@@ -391,7 +399,7 @@ struct Inner {
 }
 
 /// Reads the start of an inner packet's IP header.
-fn inspect(packet: &SkBuff) -> core::result::Result<Inner, Trouble> {
+fn inspect(packet: &SkBuff<PacketIn>) -> core::result::Result<Inner, Trouble> {
     const IPV4_HEADER: usize = 20;
     const IPV6_HEADER: usize = 40;
 

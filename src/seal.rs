@@ -16,7 +16,7 @@ use crate::{
     net::{
         device::Trouble,
         drop_reason::DropReason,
-        skb::{Control, Flow, Piece, SkBuff},
+        skb::{Control, DatagramOut, Flow, PacketOut, Piece, SkBuff},
         skb_list::SkbList,
     },
     rcu::RcuArc,
@@ -43,17 +43,17 @@ impl Direction for Seal {
     /// Packets as they were routed to the device, with the MTU of their routes as the length in their
     /// control; an empty one stands for a keepalive. In a queue, the counters of its messages are in its
     /// control, too.
-    type Input = SkbList;
+    type Input = SkbList<PacketOut>;
     /// Datagrams of data messages, ready to be sent.
-    type Output = SkbList;
+    type Output = SkbList<DatagramOut>;
 
-    fn count(packets: &SkbList) -> usize {
+    fn count(packets: &SkbList<PacketOut>) -> usize {
         packets.len()
     }
 
     /// Messages are numbered in the order in which they will be sent: if that were left to whoever
     /// encrypts them, the one with the larger counter might leave first.
-    fn enter(keypair: &Keypair, packets: &mut SkbList) {
+    fn enter(keypair: &Keypair, packets: &mut SkbList<PacketOut>) {
         packets.for_each(|packet| {
             let messages = messages_of(packet);
             let number = keypair.reserve_counters(messages as usize);
@@ -65,19 +65,19 @@ impl Direction for Seal {
         });
     }
 
-    fn has_room(waiting: &SkbList, _: &SkbList) -> bool {
+    fn has_room(waiting: &SkbList<PacketOut>, _: &SkbList<PacketOut>) -> bool {
         waiting.len() < BATCH_PACKETS
     }
 
-    fn add(waiting: &mut SkbList, mut more: SkbList) {
+    fn add(waiting: &mut SkbList<PacketOut>, mut more: SkbList<PacketOut>) {
         waiting.append(&mut more);
     }
 
-    fn refuse(packets: SkbList) {
+    fn refuse(packets: SkbList<PacketOut>) {
         packets.drop_for(DropReason::FullRing);
     }
 
-    fn process(keypair: &RcuArc<Keypair>, packets: SkbList) -> SkbList {
+    fn process(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) -> SkbList<DatagramOut> {
         let mut packets = gather_flows(packets);
         let mut sealer = Sealer::new(keypair);
         while let Some(skb) = packets.pop_front() {
@@ -111,7 +111,7 @@ impl Direction for Seal {
 
 /// Returns how many messages a packet will make, by what it says. It may say something else later:
 /// a clone shares that.
-fn messages_of(packet: &SkBuff) -> u32 {
+fn messages_of(packet: &SkBuff<PacketOut>) -> u32 {
     if packet.is_gso() {
         u32::try_from(packet.parts()).unwrap_or(u32::MAX)
     } else {
@@ -121,7 +121,7 @@ fn messages_of(packet: &SkBuff) -> u32 {
 
 /// Reads the headers of a TCP packet that stands for so many; `None` if it is none, or one that is better
 /// left to the stack.
-fn tcp_segments(packet: &SkBuff, messages: u32) -> Option<TcpSegments> {
+fn tcp_segments(packet: &SkBuff<PacketOut>, messages: u32) -> Option<TcpSegments> {
     let (size, checksum_start) = packet.plain_tcp_gso()?;
     let segments = TcpSegments::parse(packet.linear(), packet.len(), size)?;
     let is_understood = segments.tcp_offset() == checksum_start
@@ -130,7 +130,7 @@ fn tcp_segments(packet: &SkBuff, messages: u32) -> Option<TcpSegments> {
     is_understood.then_some(segments)
 }
 
-impl Payload for SkBuff {
+impl Payload for SkBuff<PacketOut> {
     fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
         SkBuff::copy_and_sum(self, offset, to)
     }
@@ -138,7 +138,7 @@ impl Payload for SkBuff {
 
 /// Puts the packets of one flow behind each other, in the order in which they came, so that they can share
 /// buffers. They share their counters out again: messages leave in the order of these.
-fn gather_flows(mut packets: SkbList) -> SkbList {
+fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
     let mut first = None;
     let mut is_mixed = false;
     let mut can_change = true;
@@ -184,10 +184,10 @@ fn gather_flows(mut packets: SkbList) -> SkbList {
 /// messages one by one.
 struct Sealer<'a> {
     keypair: &'a Keypair,
-    datagrams: SkbList,
+    datagrams: SkbList<DatagramOut>,
     dropped: usize,
     /// Packets whose messages will be of `size` bytes, the last one's possibly less.
-    run: SkbList,
+    run: SkbList<PacketOut>,
     size: usize,
     bytes: usize,
     ds: u8,
@@ -211,7 +211,12 @@ impl<'a> Sealer<'a> {
     }
 
     /// Adds what a GSO packet was cut into.
-    fn add_segments(&mut self, mut segments: SkbList, mtu: u32, mut counters: Range<u64>) {
+    fn add_segments(
+        &mut self,
+        mut segments: SkbList<PacketOut>,
+        mtu: u32,
+        mut counters: Range<u64>,
+    ) {
         while let Some(segment) = segments.pop_front() {
             // It may have said wrongly how many it is.
             let counter = counters.next();
@@ -223,7 +228,13 @@ impl<'a> Sealer<'a> {
     }
 
     /// Adds what a TCP packet stands for, none of which is made first.
-    fn add_tcp(&mut self, mut packet: SkBuff, segments: &TcpSegments, mtu: u32, first: u64) {
+    fn add_tcp(
+        &mut self,
+        mut packet: SkBuff<PacketOut>,
+        segments: &TcpSegments,
+        mtu: u32,
+        first: u64,
+    ) {
         self.end_run();
         let ds = packet.ecn_for_outer(0);
         let message = |number: usize| {
@@ -270,13 +281,13 @@ impl<'a> Sealer<'a> {
     }
 
     /// Drops a packet that the session has no counter for.
-    fn refuse(&mut self, packet: SkBuff) {
+    fn refuse(&mut self, packet: SkBuff<PacketOut>) {
         self.dropped += 1;
         packet.drop_for(DropReason::QueuePurge);
     }
 
     /// Adds a packet.
-    fn add(&mut self, mut packet: SkBuff, mtu: u32, counter: u64) {
+    fn add(&mut self, mut packet: SkBuff<PacketOut>, mtu: u32, counter: u64) {
         let len = packet.len();
         let padded = len.saturating_add(padding(len, mtu as usize));
         let size = padded.saturating_add(DATA_MIN_LEN);
@@ -352,7 +363,7 @@ impl<'a> Sealer<'a> {
     }
 
     /// Returns the datagrams.
-    fn finish(mut self) -> SkbList {
+    fn finish(mut self) -> SkbList<DatagramOut> {
         self.end_run();
         if self.dropped != 0 {
             let netdev = &self.keypair.peer.device.netdev;
@@ -416,7 +427,7 @@ impl<W: Fn(&mut [u8]) -> bool> Message<W> {
 
 impl Message<()> {
     /// The message of a packet, as its control says.
-    fn of_packet(packet: &SkBuff) -> Message<impl Fn(&mut [u8]) -> bool + '_> {
+    fn of_packet(packet: &SkBuff<PacketOut>) -> Message<impl Fn(&mut [u8]) -> bool + '_> {
         let Control { number, length, .. } = packet.control();
         Message {
             counter: number,
@@ -428,7 +439,10 @@ impl Message<()> {
 }
 
 /// Makes a datagram of one message. Errors: `ENOMEM`, `EINVAL` if the packet is not what it seems to be.
-fn seal_single(keypair: &Keypair, message: &Message<impl Fn(&mut [u8]) -> bool>) -> Result<SkBuff> {
+fn seal_single(
+    keypair: &Keypair,
+    message: &Message<impl Fn(&mut [u8]) -> bool>,
+) -> Result<SkBuff<DatagramOut>> {
     let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
     SkBuff::alloc_with(
         OUTER_HEADROOM,
@@ -446,7 +460,7 @@ const RUN_PIECES: usize = 3;
 /// Memory for the messages of a run: a buffer, and pieces for it with room for `each` messages of
 /// `size` bytes. The scratch in front of a message is the end of the message before it.
 struct RunSpace {
-    datagrams: SkBuff,
+    datagrams: SkBuff<DatagramOut>,
     pieces: [Option<Piece>; RUN_PIECES],
     each: NonZeroUsize,
     size: usize,
@@ -489,7 +503,7 @@ impl RunSpace {
         size: usize,
         count: usize,
         message: impl Fn(usize) -> Message<W>,
-    ) -> Result<SkBuff> {
+    ) -> Result<SkBuff<DatagramOut>> {
         if count == 1 {
             return seal_single(keypair, &message(0));
         }
@@ -501,7 +515,11 @@ impl RunSpace {
     }
 
     /// Likewise of all packets of a list. Takes packets out only if all goes well.
-    fn fill_with_packets(keypair: &Keypair, size: usize, run: &mut SkbList) -> Result<SkBuff> {
+    fn fill_with_packets(
+        keypair: &Keypair,
+        size: usize,
+        run: &mut SkbList<PacketOut>,
+    ) -> Result<SkBuff<DatagramOut>> {
         let mut space = Self::new(run.len(), size)?;
         let mut result = Ok(());
         run.for_each(|packet| {
@@ -548,7 +566,7 @@ impl RunSpace {
     }
 
     /// Makes one packet of the messages.
-    fn finish(self) -> Result<SkBuff> {
+    fn finish(self) -> Result<SkBuff<DatagramOut>> {
         let Self {
             mut datagrams,
             pieces,
@@ -565,7 +583,12 @@ impl RunSpace {
 }
 
 /// Gives a datagram what it needs of the packet that is in it, or of which this is the last part.
-fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8, is_last: bool) {
+fn finish_datagram(
+    datagram: &mut SkBuff<DatagramOut>,
+    packet: &mut SkBuff<PacketOut>,
+    ds: u8,
+    is_last: bool,
+) {
     datagram.set_control(Control {
         ds,
         ..Control::default()
@@ -583,7 +606,7 @@ fn finish_datagram(datagram: &mut SkBuff, packet: &mut SkBuff, ds: u8, is_last: 
 /// Takes a buffer of datagrams apart, for a way on which that many are not allowed in one. Those for which
 /// there is no memory are left out.
 #[cold]
-pub(crate) fn single_datagrams(mut run: SkBuff) -> SkbList {
+pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<DatagramOut> {
     let mut datagrams = SkbList::new();
     let (len, size, control) = (run.len(), run.datagram_size(), run.control());
     let mut at = 0usize;

@@ -18,7 +18,7 @@ use crate::{
         device::{transmit_depth, Trouble},
         drop_reason::DropReason,
         icmp,
-        skb::{Control, Protocol, SkBuff},
+        skb::{Control, DatagramOut, PacketOut, Protocol, Routed, SkBuff},
         skb_list::SkbList,
     },
     peer::{Action, Peer},
@@ -44,7 +44,7 @@ const DEEP: u32 = 4;
 /// `EPROTONOSUPPORT` if it is not IP, `ENOKEY` if no peer has its destination among its allowed
 /// IPs, `EDESTADDRREQ` if that peer's endpoint is unknown; the latter two tell the sender by ICMP.
 /// `ELOOP` if the packet is a datagram for the very peer that it is routed to.
-pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result {
+pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) -> Result {
     let guard = read_lock();
     let netdev = &device.netdev;
     let Some(protocol) = skb.ip_protocol() else {
@@ -74,11 +74,9 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result 
         skb.drop_for(DropReason::RecursionLimit);
         return Err(ELOOP);
     }
-    let Some(mut skb) = skb.unshare() else {
+    let Some(mut skb) = skb.into_packet() else {
         return Ok(());
     };
-    // The route was only needed for ICMP, and must not be held while the packet waits.
-    skb.drop_route();
     skb.set_control(Control {
         length: mtu as u32,
         ..Control::default()
@@ -94,7 +92,7 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff) -> Result 
 }
 
 /// Cuts GSO packets, so that those that wait can be counted.
-fn cut(peer: &Peer, mut packets: SkbList) -> SkbList {
+fn cut(peer: &Peer, mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
     let mut single = SkbList::new();
     while let Some(skb) = packets.pop_front() {
         let control = skb.control();
@@ -116,7 +114,7 @@ fn cut(peer: &Peer, mut packets: SkbList) -> SkbList {
 /// Finds the peer that a packet is for.
 fn find_peer(
     device: &Device,
-    skb: &SkBuff,
+    skb: &SkBuff<Routed>,
     protocol: Protocol,
     guard: &Guard,
 ) -> core::result::Result<RcuArc<Peer>, (Error, DropReason)> {
@@ -138,7 +136,7 @@ fn find_peer(
 }
 
 /// Sends packets with the current session, unless others wait already or there is no session.
-fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList, guard: &Guard) -> bool {
+fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList<PacketOut>, guard: &Guard) -> bool {
     if !peer.staged.is_empty() {
         return false;
     }
@@ -192,7 +190,7 @@ pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
     let _softirqs = cpu::SoftirqsDisabled::new();
     if peer.staged.is_empty() {
         // A message without a packet.
-        if let Ok(empty) = SkBuff::alloc_with(0, 0, 0, Gfp::Atomic, |_| Ok(())) {
+        if let Ok(empty) = SkBuff::empty(Gfp::Atomic) {
             events::keepalive_sent(peer);
             let mut packets = SkbList::new();
             packets.push_back(empty);
@@ -222,7 +220,7 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
 /// an answer in between, they are collected for a moment and sent together, which is the cheapest.
 /// A large packet, or what is left of one, goes to another CPU if one has nothing to do. In tunnels
 /// within tunnels a work item begins anew.
-fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
+fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
     let peer = &keypair.peer;
     let mut packets = packets;
     let (mut bytes, mut parts) = (0usize, 0usize);
@@ -255,7 +253,7 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList) {
 }
 
 /// Puts packets into the peer's queue, and sends what is ready.
-fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
+fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>, helper: Helper) {
     queue(keypair, packets, helper);
     match helper {
         // Who does the work sees to the rest.
@@ -265,7 +263,7 @@ fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
 }
 
 /// Puts packets into the peer's queue. Context: softirqs disabled.
-fn queue(keypair: &RcuArc<Keypair>, packets: SkbList, helper: Helper) {
+fn queue(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>, helper: Helper) {
     let peer = &keypair.peer;
     let count = packets.len();
     let queued = Batch::new(keypair.clone(), packets)
@@ -314,7 +312,7 @@ impl WorkItem<SEND> for Peer {
 }
 
 /// Sends a batch of data messages. Returns how many bytes they are.
-fn deliver(keypair: &RcuArc<Keypair>, mut messages: SkbList) -> usize {
+fn deliver(keypair: &RcuArc<Keypair>, mut messages: SkbList<DatagramOut>) -> usize {
     if messages.is_empty() {
         return 0;
     }
@@ -357,7 +355,7 @@ pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Res
 }
 
 /// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.
-pub(crate) fn message_buffer(message: &[u8], ds: u8) -> Result<SkBuff> {
+pub(crate) fn message_buffer(message: &[u8], ds: u8) -> Result<SkBuff<DatagramOut>> {
     let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), Gfp::Kernel, |buffer| {
         buffer.copy_from_slice(message);
         Ok(())

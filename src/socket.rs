@@ -16,11 +16,11 @@ use crate::{
     endpoint::Endpoint,
     events,
     net::{
-        device::{NetDevice, Trouble},
+        device::{CountedDevice, Trouble},
         drop_reason::DropReason,
         namespace::Net,
         route::{Route, RouteCache},
-        skb::SkBuff,
+        skb::{DatagramOut, SkBuff},
         skb_list::SkbList,
         udp::{ipv6_available, Family, Flow4, Flow6, UdpTunnel},
     },
@@ -52,14 +52,15 @@ impl Sockets {
     ///
     /// Context: process context. Errors: `EADDRINUSE`, `ENOMEM`, …
     pub(crate) fn open(device: &RcuArc<Device>, net: &ARef<Net>, port: u16) -> Result<Self> {
+        let residents = &device.engine.residents;
         let mut attempt = 0;
         loop {
-            let v4 = UdpTunnel::open(net, Family::V4, port, device.clone())
+            let v4 = UdpTunnel::open(residents, net, Family::V4, port, device.clone())
                 .inspect_err(|_| complain(device, "IPv4"))?;
             if !ipv6_available() {
                 return Ok(Self { v4, v6: None });
             }
-            match UdpTunnel::open(net, Family::V6, v4.port(), device.clone()) {
+            match UdpTunnel::open(residents, net, Family::V6, v4.port(), device.clone()) {
                 Ok(v6) => return Ok(Self { v4, v6: Some(v6) }),
                 Err(e) => {
                     UdpTunnel::close([Some(&v4), None]);
@@ -91,7 +92,7 @@ impl Sockets {
         &self,
         context: &Sending<'_>,
         endpoint: Endpoint,
-        packets: &mut SkbList,
+        packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
         match endpoint {
@@ -104,7 +105,7 @@ impl Sockets {
         &self,
         context: &Sending<'_>,
         endpoint: Endpoint,
-        packets: &mut SkbList,
+        packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
         let Endpoint::V4 {
@@ -123,7 +124,9 @@ impl Sockets {
             mark: context.mark,
         };
         let mut changed = None;
-        let cached = context.cache().and_then(RouteCache::get_v4);
+        let cached = context
+            .cache()
+            .and_then(|cache| cache.get_v4(context.softirqs));
         let route = match cached {
             Some((route, source)) => {
                 flow.source = source;
@@ -154,7 +157,7 @@ impl Sockets {
                 match found {
                     Ok(route) => {
                         context.remember(&endpoint, changed.is_some(), |cache| {
-                            cache.set_v4(&route, flow.source)
+                            cache.set_v4(&route, flow.source, context.softirqs)
                         });
                         route
                     }
@@ -173,7 +176,7 @@ impl Sockets {
         &self,
         context: &Sending<'_>,
         endpoint: Endpoint,
-        packets: &mut SkbList,
+        packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
     ) -> (Result<usize>, Option<Endpoint>) {
         let Endpoint::V6 {
@@ -195,7 +198,9 @@ impl Sockets {
             mark: context.mark,
         };
         let mut changed = None;
-        let cached = context.cache().and_then(RouteCache::get_v6);
+        let cached = context
+            .cache()
+            .and_then(|cache| cache.get_v6(context.softirqs));
         let route = match cached {
             Some((route, source)) => {
                 flow.source = source;
@@ -230,7 +235,7 @@ impl Sockets {
                 match found {
                     Ok(route) => {
                         context.remember(&endpoint, changed.is_some(), |cache| {
-                            cache.set_v6(&route, flow.source)
+                            cache.set_v6(&route, flow.source, context.softirqs)
                         });
                         route
                     }
@@ -247,8 +252,10 @@ impl Sockets {
 
 /// What is the same for all datagrams that are sent together.
 struct Sending<'a> {
-    netdev: &'a NetDevice,
+    netdev: &'a CountedDevice,
     mark: u32,
+    /// As outer routing and the IP layer expect.
+    softirqs: &'a SoftirqsDisabled,
     /// Whose datagrams these are, and the routes to it.
     known: Option<(&'a Peer, &'a RouteCache)>,
 }
@@ -275,10 +282,10 @@ impl<'a> Sending<'a> {
 /// Sends the packets of a list by one route; the DS field of each is in its control.
 fn send_all(
     context: &Sending<'_>,
-    packets: &mut SkbList,
-    route: Route,
+    packets: &mut SkbList<DatagramOut>,
+    route: Route<'_>,
     guard: &Guard,
-    mut send: impl FnMut(SkBuff, Route, u8) -> Result,
+    mut send: impl FnMut(SkBuff<DatagramOut>, Route<'_>, u8) -> Result,
 ) -> Result<usize> {
     let netdev = context.netdev;
     let limits = route.gso_limits(guard);
@@ -323,9 +330,8 @@ fn send_all(
 ///
 /// Context: any but hard interrupts. Errors: `EDESTADDRREQ` when no endpoint is known, `ENONET`
 /// when the device is down or its namespace gone, those of routing.
-pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList) -> Result {
-    // Outer routing and the IP layer expect to be called like this.
-    let _softirqs = SoftirqsDisabled::new();
+pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Result {
+    let softirqs = SoftirqsDisabled::new();
     let guard = read_lock();
     let device = &peer.device;
     let Some(endpoint) = peer.endpoint() else {
@@ -340,6 +346,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList) -> Result {
     let context = Sending {
         netdev: &device.netdev,
         mark: device.fwmark(),
+        softirqs: &softirqs,
         known: cache.as_deref().map(|cache| (peer, cache)),
     };
     let (sent, changed) = sockets.send(&context, endpoint, &mut packets, &guard);
@@ -352,7 +359,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList) -> Result {
 }
 
 /// Drops what could not be sent because of an error of routing.
-fn drop_unsent(device: &Device, endpoint: &Endpoint, packets: SkbList, error: Error) {
+fn drop_unsent(device: &Device, endpoint: &Endpoint, packets: SkbList<DatagramOut>, error: Error) {
     events::no_route(device, endpoint, error);
     packets.drop_for(DropReason::IpOutNoRoutes);
 }
@@ -360,8 +367,8 @@ fn drop_unsent(device: &Device, endpoint: &Endpoint, packets: SkbList, error: Er
 /// Sends one message to whoever sent a datagram, by the way that it came.
 ///
 /// Context: process context. Errors: as [`send_to_peer`].
-pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff) -> Result {
-    let _softirqs = SoftirqsDisabled::new();
+pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>) -> Result {
+    let softirqs = SoftirqsDisabled::new();
     let guard = read_lock();
     let Some(sockets) = device.sockets.get(&guard) else {
         skb.drop_for(DropReason::SocketClose);
@@ -370,6 +377,7 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff) -> Result {
     let context = Sending {
         netdev: &device.netdev,
         mark: device.fwmark(),
+        softirqs: &softirqs,
         known: None,
     };
     let mut packets = SkbList::new();

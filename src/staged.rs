@@ -9,7 +9,7 @@ use kernel::prelude::*;
 
 use crate::{
     messages::MAX_STAGED_PACKETS,
-    net::skb_list::SkbList,
+    net::{skb::PacketOut, skb_list::SkbList},
     sync::{new_spinlock_bh, SpinLockBh},
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Staged {
 }
 
 struct Waiting {
-    packets: SkbList,
+    packets: SkbList<PacketOut>,
     being_moved: bool,
 }
 
@@ -41,7 +41,7 @@ impl Staged {
     }
 
     /// Adds packets. Returns those that have waited longest, if they are too many now.
-    pub(crate) fn push(&self, packets: &mut SkbList) -> SkbList {
+    pub(crate) fn push(&self, packets: &mut SkbList<PacketOut>) -> SkbList<PacketOut> {
         let mut oldest = SkbList::new();
         let mut waiting = self.waiting.lock();
         while waiting.packets.len() > MAX_STAGED_PACKETS {
@@ -54,7 +54,7 @@ impl Staged {
     }
 
     /// Takes all that nobody is moving.
-    pub(crate) fn take(&self) -> SkbList {
+    pub(crate) fn take(&self) -> SkbList<PacketOut> {
         replace(&mut self.waiting.lock().packets, SkbList::new())
     }
 
@@ -85,7 +85,7 @@ impl Staged {
 /// Packets that are being moved. At its end those that have not been taken out of it wait again, in
 /// front of all others.
 pub(crate) struct Moving<'a> {
-    pub(crate) packets: SkbList,
+    pub(crate) packets: SkbList<PacketOut>,
     staged: &'a Staged,
 }
 

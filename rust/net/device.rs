@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use core::{ffi::CStr, ptr::NonNull};
+use core::{ffi::CStr, ops::Deref, ptr::NonNull};
 use kernel::{str::CStrExt as _, sync::aref::AlwaysRefCounted, types::Opaque};
 
 use super::{
@@ -98,7 +98,7 @@ impl NetDevice {
         let _guard = crate::rcu::read_lock();
         // SAFETY: The device is valid, and so is its namespace for as long as the guard is held,
         // even if the device is being moved.
-        unsafe { Net::from_raw(bindings::dev_net(self.as_raw())) }.id()
+        unsafe { NetId::of(bindings::dev_net(self.as_raw())) }
     }
 
     /// Returns the device's MTU in bytes.
@@ -145,27 +145,6 @@ impl NetDevice {
         unsafe { bindings::netif_carrier_off(self.as_raw()) };
     }
 
-    /// Counts a received packet of `len` bytes. Context: softirq, or with softirqs disabled.
-    #[inline]
-    pub(crate) fn count_received(&self, len: usize) {
-        // SAFETY: The device is valid and has per-CPU statistics (`link::setup`).
-        unsafe { bindings::dev_sw_netstats_rx_add(self.as_raw(), len as u32) };
-    }
-
-    /// Returns how many packets have been counted as sent on this CPU. Context: as above.
-    #[inline]
-    pub(crate) fn sent_here(&self) -> u64 {
-        // SAFETY: The device is valid and has per-CPU statistics (`link::setup`).
-        unsafe { bindings::dev_sw_netstats_tx_packets_here(self.as_raw()) }
-    }
-
-    /// Counts sent packets beyond those that the IP layer counted. Context: as above.
-    #[inline]
-    pub(crate) fn count_sent(&self, packets: usize, len: usize) {
-        // SAFETY: The device is valid and has per-CPU statistics (`link::setup`).
-        unsafe { bindings::dev_sw_netstats_tx_add(self.as_raw(), packets as u32, len as u32) };
-    }
-
     /// Counts packets that were not handled normally. Context: any.
     pub(crate) fn count_trouble(&self, trouble: Trouble, packets: usize) {
         // SAFETY: The device is valid.
@@ -205,5 +184,68 @@ impl NetDevice {
                 bindings::set_addr_gen_mode_none(in6_dev);
             }
         }
+    }
+}
+
+/// A registered network device with a statistic of packets for each CPU (`NETDEV_PCPU_STAT_TSTATS`).
+///
+/// # Invariants
+///
+/// The statistics are allocated, which they are from registration until the device is freed.
+#[repr(transparent)]
+pub(crate) struct CountedDevice(NetDevice);
+
+// SAFETY: As for `NetDevice`, the references of which are counted.
+unsafe impl AlwaysRefCounted for CountedDevice {
+    fn inc_ref(&self) {
+        self.0.inc_ref();
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up one reference.
+        unsafe { NetDevice::dec_ref(obj.cast()) };
+    }
+}
+
+impl Deref for CountedDevice {
+    type Target = NetDevice;
+
+    #[inline]
+    fn deref(&self) -> &NetDevice {
+        &self.0
+    }
+}
+
+impl CountedDevice {
+    /// Lends a device.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point at a registered device with `NETDEV_PCPU_STAT_TSTATS` that stays valid for `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: By the safety requirement; both types are transparent wrappers.
+        // INVARIANT: Registration has allocated them.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Counts a received packet of `len` bytes. Context: softirq, or with softirqs disabled.
+    #[inline]
+    pub(crate) fn count_received(&self, len: usize) {
+        // SAFETY: The device is valid and has such statistics.
+        unsafe { bindings::dev_sw_netstats_rx_add(self.as_raw(), len as u32) };
+    }
+
+    /// Returns how many packets have been counted as sent on this CPU. Context: as above.
+    #[inline]
+    pub(crate) fn sent_here(&self) -> u64 {
+        // SAFETY: The device is valid and has such statistics.
+        unsafe { bindings::dev_sw_netstats_tx_packets_here(self.as_raw()) }
+    }
+
+    /// Counts sent packets beyond those that the IP layer counted. Context: as above.
+    #[inline]
+    pub(crate) fn count_sent(&self, packets: usize, len: usize) {
+        // SAFETY: The device is valid and has such statistics.
+        unsafe { bindings::dev_sw_netstats_tx_add(self.as_raw(), packets as u32, len as u32) };
     }
 }

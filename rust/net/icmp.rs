@@ -6,7 +6,7 @@
 //! [`include/linux/icmpv6.h`](srctree/include/linux/icmpv6.h)
 
 use super::{
-    skb::{Protocol, SkBuff},
+    skb::{Protocol, Routed, SkBuff},
     udp::ipv6_available,
 };
 use crate::bindings;
@@ -17,7 +17,7 @@ use crate::bindings;
 /// Nothing is said about IPv6 in a machine without it (`ipv6.disable=1`): whoever sends such packets
 /// there made them himself, and ICMPv6 would follow null pointers. Context: that of
 /// `ndo_start_xmit`.
-pub(crate) fn host_unreachable(skb: &mut SkBuff, protocol: Protocol) {
+pub(crate) fn host_unreachable(skb: &mut SkBuff<Routed>, protocol: Protocol) {
     if protocol == Protocol::Ipv6 && !ipv6_available() {
         return;
     }

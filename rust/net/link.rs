@@ -5,16 +5,24 @@
 //! C headers: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h),
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use core::{cell::UnsafeCell, marker::PhantomData};
+use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull};
 use kernel::{
     error::{from_result, to_result},
     prelude::*,
     str::CStr,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{Acquire, Atomic, Full, Release},
+    },
     types::Opaque,
 };
 
-use super::{device::NetDevice, namespace::Net, rtnl::RtnlGuard, skb::SkBuff};
+use super::{
+    device::{CountedDevice, NetDevice},
+    namespace::Net,
+    rtnl::RtnlGuard,
+    skb::{Routed, SkBuff},
+};
 use crate::{
     bindings,
     rcu::{Borrowed, RcuArc},
@@ -34,17 +42,15 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
     /// What the length of a packet is padded to a multiple of.
     const PADDING: usize;
 
-    /// Creates the driver's side of a device that is about to be registered.
+    /// Creates the driver's side of a device that was just registered, and that nobody can have brought up yet.
+    /// Errors: any, in which case the device is unregistered.
     ///
     /// `creating` is the namespace that the device is created from. Context: under the RTNL.
     fn new_link(
         context: &Self::Context,
-        dev: ARef<NetDevice>,
+        dev: ARef<CountedDevice>,
         creating: &Net,
     ) -> Result<RcuArc<Self>>;
-
-    /// The device was registered. Context: under the RTNL.
-    fn registered(this: Borrowed<'_, Self>);
 
     /// The device is brought up.
     fn open(this: Borrowed<'_, Self>, rtnl: &RtnlGuard) -> Result;
@@ -53,10 +59,10 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
     fn stop(this: Borrowed<'_, Self>);
 
     /// A packet was routed to the device. Context: softirqs disabled, RCU read side.
-    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff) -> Result;
+    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff<Routed>) -> Result;
 
-    /// The device is being unregistered and not up. All references to the [`NetDevice`] must be
-    /// on their way out when this returns. Context: under the RTNL.
+    /// The device is being unregistered and not up. That waits until all references to the [`NetDevice`] are
+    /// gone, so they had better be on their way out when this returns. Context: under the RTNL.
     fn uninit(this: RcuArc<Self>);
 }
 
@@ -69,7 +75,7 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
 ///   through `next`. The RTNL protects the list.
 #[repr(C)]
 struct Private<T> {
-    driver: *mut T,
+    driver: Atomic<*mut T>,
     next: *mut bindings::net_device,
 }
 
@@ -171,7 +177,7 @@ unsafe fn private<'a, T: TunnelDriver>(dev: *mut bindings::net_device) -> Option
     // SAFETY: Devices of this kind have a `Private<T>`, zeroed at first.
     let driver = unsafe {
         let private = bindings::netdev_priv(dev).cast::<Private<T>>();
-        (&raw const (*private).driver).read_volatile()
+        (*private).driver.load(Acquire)
     };
     // SAFETY: By the invariant of `Private` the pointer comes from `into_raw`. Its count is given
     // up in `uninit` under the RTNL, after a grace period in which the device was not up.
@@ -219,8 +225,6 @@ unsafe extern "C" fn new_link<T: TunnelDriver>(
     _extack: *mut bindings::netlink_ext_ack,
 ) -> kernel::ffi::c_int {
     from_result(|| {
-        // SAFETY: The device is valid and the RTNL is held.
-        let net_device = unsafe { NetDevice::from_raw(dev) };
         // SAFETY: The parameters are valid for the duration of the call.
         let creating = unsafe { Net::from_raw(bindings::rtnl_newlink_link_net(params)) };
         // SAFETY: rtnetlink has noted in the device which operations it is created by, which are
@@ -232,29 +236,30 @@ unsafe extern "C" fn new_link<T: TunnelDriver>(
                 .cast::<Opaque<bindings::rtnl_link_ops>>();
             &*kernel::container_of!(ops, LinkKind<T>, ops)
         };
-        let driver = T::new_link(&kind.context, net_device.into(), creating)?;
-        let raw = driver.clone().into_raw();
-        // SAFETY: `setup` gave the device a `Private<T>`.
-        let private = unsafe { bindings::netdev_priv(dev).cast::<Private<T>>() };
-        // SAFETY: As above.
+        // First, so that it is never freed while the driver has references to it: a device that was not
+        // registered would be freed at once.
+        // SAFETY: The device is set up and the RTNL is held.
+        to_result(unsafe { bindings::register_netdevice(dev) })?;
+        // SAFETY: The device is registered, and `setup` has chosen statistics of that kind.
+        let device = unsafe { CountedDevice::from_raw(dev) };
+        let driver = match T::new_link(&kind.context, device.into(), creating) {
+            Ok(driver) => driver.into_raw().cast_mut(),
+            Err(e) => {
+                // SAFETY: The device is registered and the RTNL is held. rtnetlink frees it, which waits for what
+                // refers to it.
+                unsafe { bindings::unregister_netdevice_queue(dev, core::ptr::null_mut()) };
+                return Err(e);
+            }
+        };
+        // SAFETY: `setup` gave the device a `Private<T>`, which lives as long as the device; the RTNL protects
+        // the list.
         // INVARIANT: The count that `into_raw` kept is the device's.
         unsafe {
-            (*private).driver = raw.cast_mut();
+            let private = bindings::netdev_priv(dev).cast::<Private<T>>();
             (*private).next = *LINKS.0.get();
             *LINKS.0.get() = dev;
+            (*private).driver.store(driver, Release);
         }
-        // SAFETY: The device is set up and the RTNL is held. If registering fails, the core has
-        // called `uninit` or has not got as far as calling `init`.
-        if let Err(e) = to_result(unsafe { bindings::register_netdevice(dev) }) {
-            drop(driver);
-            // SAFETY: As above.
-            unsafe { uninit::<T>(dev) };
-            // A device that was never registered is freed at once, whoever still refers to it: the
-            // driver's side of it, which is freed by RCU, must be gone by then.
-            kernel::sync::rcu::rcu_barrier();
-            return Err(e);
-        }
-        T::registered(driver.borrow());
         Ok(0)
     })
 }
@@ -268,7 +273,7 @@ unsafe extern "C" fn uninit<T: TunnelDriver>(dev: *mut bindings::net_device) {
     // SAFETY: Devices of this kind have a `Private<T>`.
     let driver = unsafe {
         let private = bindings::netdev_priv(dev).cast::<Private<T>>();
-        core::mem::replace(&mut (*private).driver, core::ptr::null_mut())
+        (*private).driver.xchg(core::ptr::null_mut(), Full)
     };
     if !driver.is_null() {
         // SAFETY: The RTNL is held, and by the invariant of `Private` the device is in the list.
@@ -350,7 +355,7 @@ unsafe extern "C" fn start_xmit<T: TunnelDriver>(
     dev: *mut bindings::net_device,
 ) -> bindings::netdev_tx_t {
     // SAFETY: The core hands us a valid buffer that is on no list.
-    let skb = unsafe { SkBuff::from_raw(core::ptr::NonNull::new_unchecked(skb)) };
+    let skb = unsafe { SkBuff::<Routed>::from_raw(NonNull::new_unchecked(skb)) };
     // SAFETY: The core calls this with the RCU read side held.
     match unsafe { private::<T>(dev) } {
         Some(driver) => match T::transmit(driver, skb) {

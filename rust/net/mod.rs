@@ -9,6 +9,7 @@ pub(crate) mod icmp;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod napi;
+pub(crate) mod residents;
 pub(crate) mod route;
 pub(crate) mod rtnl;
 pub(crate) mod skb;

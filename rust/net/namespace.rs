@@ -17,7 +17,8 @@ use crate::bindings;
 
 /// A network namespace (`struct net`).
 ///
-/// References to it are valid while its users are; [`ARef<Net>`] keeps it from dying.
+/// Somebody uses it for as long as there is a reference to it; [`ARef<Net>`] keeps it from dying. For one that may
+/// be dying already there is [`NetId`].
 #[repr(transparent)]
 pub(crate) struct Net(Opaque<bindings::net>);
 
@@ -44,7 +45,7 @@ impl Net {
     ///
     /// # Safety
     ///
-    /// `ptr` must point at a namespace that stays alive for `'a`.
+    /// `ptr` must point at a namespace whose count of users stays above zero for `'a`.
     pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::net) -> &'a Self {
         // SAFETY: By the safety requirement; `Net` is a transparent wrapper.
         unsafe { &*ptr.cast() }
@@ -58,11 +59,9 @@ impl Net {
     /// Returns a number that identifies the namespace until the next boot, and is never reused.
     pub(crate) fn id(&self) -> NetId {
         // SAFETY: The namespace is valid.
-        NetId(unsafe { bindings::net_cookie(self.as_raw()) })
+        unsafe { NetId::of(self.as_raw()) }
     }
-}
 
-impl Net {
     /// Returns whether the current task may configure networking in the namespace
     /// (`CAP_NET_ADMIN`). Context: process context.
     pub(crate) fn may_administer(&self) -> bool {
@@ -72,10 +71,20 @@ impl Net {
 }
 
 /// Identifies a namespace without keeping it alive (`net_cookie`).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NetId(u64);
 
 impl NetId {
+    /// Returns the number of a namespace.
+    ///
+    /// # Safety
+    ///
+    /// `net` must be valid; it may be dying.
+    pub(super) unsafe fn of(net: *mut bindings::net) -> Self {
+        // SAFETY: By the safety requirement.
+        Self(unsafe { bindings::net_cookie(net) })
+    }
+
     /// Returns a number that tells namespaces apart well enough for statistics.
     pub(crate) fn as_u32(self) -> u32 {
         self.0 as u32
@@ -112,9 +121,7 @@ impl NetId {
 /// What to do when a namespace dies.
 pub(crate) trait NamespaceExit: 'static {
     /// Called under the RTNL before the devices of the namespace are unregistered.
-    ///
-    /// Every [`crate::net::udp::UdpTunnel`] in that namespace must be closed when this returns.
-    fn exit(net: &Net, rtnl: &RtnlGuard);
+    fn exit(net: NetId, rtnl: &RtnlGuard);
 }
 
 /// A registered [`NamespaceExit`]; dropping it unregisters.
@@ -160,7 +167,7 @@ impl<T: NamespaceExit> NamespaceWatch<T> {
     /// Only to be called by the networking core, with the RTNL held.
     unsafe extern "C" fn exit_rtnl(net: *mut bindings::net, _kill: *mut bindings::list_head) {
         // SAFETY: The core hands in a namespace that is valid for the duration of the call.
-        let net = unsafe { Net::from_raw(net) };
+        let net = unsafe { NetId::of(net) };
         // SAFETY: The core calls this with the RTNL held.
         let rtnl = unsafe { RtnlGuard::assume_held() };
         T::exit(net, &rtnl);

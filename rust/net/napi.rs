@@ -9,6 +9,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{Atomic, Full, Relaxed},
         Mutex,
     },
@@ -16,7 +17,10 @@ use kernel::{
 };
 use pin_init::PinInit;
 
-use super::{device::NetDevice, skb::SkBuff};
+use super::{
+    device::NetDevice,
+    skb::{PacketIn, SkBuff},
+};
 use crate::bindings;
 
 /// Something that has packets to deliver when it is polled.
@@ -41,7 +45,7 @@ pub(crate) struct Receiver<'a> {
 impl Receiver<'_> {
     /// Hands a packet to the stack, which merges it with its neighbours where it can.
     #[inline]
-    pub(crate) fn gro_receive(&mut self, skb: SkBuff) {
+    pub(crate) fn gro_receive(&mut self, skb: SkBuff<PacketIn>) {
         // SAFETY: The instance is being polled on this CPU by the type invariant, and the buffer
         // is ours to give.
         unsafe {
@@ -75,10 +79,12 @@ enum State {
 ///
 /// # Invariants
 ///
-/// Unless `detached` is set, all instances are known to the device that they were created for, and
-/// enabled exactly when `state` is `On`. It is only set under the lock of `state`.
+/// Unless `detached` is set, all instances are known to `dev`, and enabled exactly when `state` is `On`. It is only
+/// set under the lock of `state`.
 #[pin_data(PinnedDrop)]
 pub(crate) struct NapiSet<T> {
+    /// Keeps the device from being freed while it knows the instances.
+    dev: ARef<NetDevice>,
     instances: KVec<Pin<KBox<Instance<T>>>>,
     #[pin]
     state: Mutex<State>,
@@ -93,8 +99,8 @@ unsafe impl<T: Send + Sync> Sync for NapiSet<T> {}
 impl<T: Poll> NapiSet<T> {
     /// Creates `count` instances of `dev`, off at first.
     ///
-    /// [`Self::detach`] must be called before the device is freed. Context: process context.
-    /// Errors: `ENOMEM`, and those of `init`.
+    /// Unregistering the device does not end before [`Self::detach`] is called and the set is dropped. Context:
+    /// process context. Errors: `ENOMEM`, and those of `init`.
     pub(crate) fn new<'a, I: PinInit<T, Error>>(
         dev: &'a NetDevice,
         count: usize,
@@ -104,6 +110,7 @@ impl<T: Poll> NapiSet<T> {
         T: 'a,
     {
         try_pin_init!(Self {
+            dev: dev.into(),
             instances: {
                 let init = &init;
                 let mut instances = KVec::with_capacity(count, GFP_KERNEL)?;
@@ -229,8 +236,9 @@ impl<T> PinnedDrop for NapiSet<T> {
         let this = self.project();
         // Not under the lock: this may be an RCU callback, which must not sleep.
         if !this.detached.load(Relaxed) {
-            // The device would still use the instances: better to lose them than to free them.
+            // The device would still use the instances: better to lose both than to free them.
             pr_err!("NAPI instances were not detached; leaking them\n");
+            core::mem::forget(this.dev.clone());
             core::mem::forget(core::mem::replace(this.instances, KVec::new()));
         }
     }

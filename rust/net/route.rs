@@ -6,30 +6,45 @@
 //! [`include/net/ip6_route.h`](srctree/include/net/ip6_route.h),
 //! [`include/net/dst_cache.h`](srctree/include/net/dst_cache.h)
 
-use core::ptr::NonNull;
-use kernel::{error::to_result, prelude::*, types::Opaque};
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{
+    error::to_result,
+    list::{impl_list_arc_safe, impl_list_item, ListArc, ListLinks},
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Release},
+        Arc,
+    },
+    types::Opaque,
+};
 
-use crate::{bindings, gfp::Gfp, rcu::Guard};
+use super::{namespace::NetId, residents::Residents};
+use crate::{bindings, cpu::SoftirqsDisabled, gfp::Gfp, rcu::Guard};
 
-/// A counted reference to a route (`struct dst_entry`).
+/// A counted reference to a route (`struct dst_entry`), for an RCU read side.
 ///
 /// # Invariants
 ///
-/// `dst` is valid, and this object owns one reference. The namespace of the route has not been freed:
-/// what keeps routes lets go of them when it exits ([`super::namespace::NamespaceExit`]).
-pub(crate) struct Route {
+/// `dst` is a valid route in the namespace `net`, which is not freed during `'g`; this object owns one reference.
+pub(crate) struct Route<'g> {
     dst: NonNull<bindings::dst_entry>,
+    net: NetId,
+    _guard: PhantomData<&'g Guard>,
 }
 
-impl Route {
+impl<'g> Route<'g> {
     /// Takes over a reference.
     ///
     /// # Safety
     ///
-    /// The caller owns one reference to `dst` and gives it up.
-    pub(super) unsafe fn from_raw(dst: NonNull<bindings::dst_entry>) -> Self {
+    /// The caller owns one reference to `dst` and gives it up. It is a route in `net`, which is not freed during `'g`.
+    pub(super) unsafe fn from_raw(dst: NonNull<bindings::dst_entry>, net: NetId) -> Self {
         // INVARIANT: By the safety requirement.
-        Self { dst }
+        Self {
+            dst,
+            net,
+            _guard: PhantomData,
+        }
     }
 
     /// Gives the reference away.
@@ -42,7 +57,11 @@ impl Route {
         // SAFETY: The route is valid.
         unsafe { bindings::dst_hold(self.dst.as_ptr()) };
         // INVARIANT: The reference just taken belongs to the copy.
-        Self { dst: self.dst }
+        Self {
+            dst: self.dst,
+            net: self.net,
+            _guard: PhantomData,
+        }
     }
 
     /// Returns the index of the interface that the route leaves by.
@@ -97,7 +116,7 @@ impl Route {
     }
 }
 
-impl Drop for Route {
+impl Drop for Route<'_> {
     fn drop(&mut self) {
         // SAFETY: The reference is ours and given up here.
         unsafe { bindings::dst_release(self.dst.as_ptr()) };
@@ -115,90 +134,162 @@ pub(crate) struct GsoLimits {
     pub(crate) is_queued: bool,
 }
 
-/// Remembers, per CPU, one route and the source address that goes with it.
+/// Remembers, per CPU, one route in a namespace, and the source address that goes with it.
+pub(crate) struct RouteCache {
+    remembered: Arc<Remembered>,
+    residents: Arc<Residents>,
+}
+
+/// What the namespace's end must find.
 ///
 /// # Invariants
 ///
-/// `cache` is initialised, and holds valid routes as [`Route`] does.
-pub(crate) struct RouteCache {
+/// `cache` is initialised, and all routes in it are of the namespace `net`. None is put into it by who sees that
+/// `is_shut` is set, and none is in it when that namespace is freed.
+#[pin_data(PinnedDrop)]
+pub(super) struct Remembered {
+    pub(super) net: NetId,
+    is_shut: Atomic<bool>,
     cache: Opaque<bindings::dst_cache>,
+    #[pin]
+    links: ListLinks,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Remembered { untracked; }
+}
+impl_list_item! {
+    impl ListItem<0> for Remembered { using ListLinks { self.links }; }
 }
 
 // SAFETY: The cache is per CPU and used with softirqs disabled.
-unsafe impl Send for RouteCache {}
+unsafe impl Send for Remembered {}
 // SAFETY: As above.
-unsafe impl Sync for RouteCache {}
+unsafe impl Sync for Remembered {}
+
+impl Remembered {
+    /// From a grace period after this on nobody puts anything into the cache, or takes anything out.
+    pub(super) fn shut(&self) {
+        self.is_shut.store(true, Release);
+    }
+
+    /// Lets go of all routes.
+    ///
+    /// # Safety
+    ///
+    /// A grace period has passed since the cache was shut, or it is empty and stays so.
+    pub(super) unsafe fn forget(&self) {
+        // SAFETY: The cache is initialised, and by the safety requirement nobody uses it.
+        unsafe { bindings::dst_cache_reset_now(self.cache.get()) };
+    }
+
+    /// Returns the cache, unless it is shut.
+    fn open(&self, _softirqs: &SoftirqsDisabled) -> Option<*mut bindings::dst_cache> {
+        // With softirqs disabled, this is an RCU read side.
+        (!self.is_shut.load(Acquire)).then(|| self.cache.get())
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Remembered {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The cache is initialised and not used any more.
+        unsafe { bindings::dst_cache_destroy(self.cache.get()) };
+    }
+}
 
 impl RouteCache {
-    /// Creates an empty cache. Context: that of `gfp`. Errors: `ENOMEM`.
-    pub(crate) fn new(gfp: Gfp) -> Result<Self> {
+    /// Creates an empty cache of routes in a namespace. Context: that of `gfp`. Errors: `ENOMEM`.
+    pub(crate) fn new(residents: &Arc<Residents>, net: NetId, gfp: Gfp) -> Result<Self> {
         let cache = Opaque::uninit();
         // SAFETY: The cache is valid for writes. It holds no pointers to itself.
         to_result(unsafe { bindings::dst_cache_init(cache.get(), gfp.raw()) })?;
         // INVARIANT: Just initialised.
-        Ok(Self { cache })
+        let remembered = ListArc::pin_init(
+            try_pin_init!(Remembered {
+                net,
+                is_shut: Atomic::new(false),
+                cache,
+                links <- ListLinks::new(),
+            }),
+            gfp.flags(),
+        )?;
+        let this = remembered.clone_arc();
+        residents.enter(remembered, gfp)?;
+        Ok(Self {
+            remembered: this,
+            residents: residents.clone(),
+        })
     }
 
     /// Returns the cached IPv4 route and its source address, if it is still valid.
-    ///
-    /// Context: softirqs disabled.
-    pub(crate) fn get_v4(&self) -> Option<(Route, [u8; 4])> {
+    #[inline]
+    pub(crate) fn get_v4<'g>(
+        &self,
+        softirqs: &'g SoftirqsDisabled,
+    ) -> Option<(Route<'g>, [u8; 4])> {
         let mut source = 0u32;
         // SAFETY: The cache is initialised; `source` is valid for writes.
-        let rt = unsafe { bindings::dst_cache_get_ip4(self.cache.get(), &mut source) };
-        // SAFETY: The callee returned a reference that is ours. A `rtable` starts with its `dst`.
-        let route = unsafe { Route::from_raw(NonNull::new(rt.cast())?) };
+        let rt =
+            unsafe { bindings::dst_cache_get_ip4(self.remembered.open(softirqs)?, &mut source) };
+        // SAFETY: The callee returned a reference that is ours, to a route in this namespace, which lives on while
+        // softirqs are disabled. A `rtable` starts with its `dst`.
+        let route = unsafe { Route::from_raw(NonNull::new(rt.cast())?, self.remembered.net) };
         (route.family() == bindings::AF_INET).then(|| (route, source.to_ne_bytes()))
     }
 
-    /// Caches an IPv4 route with its source address. Context: softirqs disabled.
-    pub(crate) fn set_v4(&self, route: &Route, source: [u8; 4]) {
-        // SAFETY: The cache is initialised and the route is valid; the callee takes a reference
-        // of its own.
-        unsafe {
-            bindings::dst_cache_set_ip4(
-                self.cache.get(),
-                route.dst.as_ptr(),
-                u32::from_ne_bytes(source),
-            )
+    /// Caches an IPv4 route with its source address, if it is one in this namespace.
+    pub(crate) fn set_v4(&self, route: &Route<'_>, source: [u8; 4], softirqs: &SoftirqsDisabled) {
+        let Some(cache) = self.remembered.open(softirqs) else {
+            return;
         };
+        if route.net == self.remembered.net && route.family() == bindings::AF_INET {
+            let source = u32::from_ne_bytes(source);
+            // SAFETY: The cache is initialised and the route is valid; the callee takes a reference
+            // of its own.
+            unsafe { bindings::dst_cache_set_ip4(cache, route.dst.as_ptr(), source) };
+        }
     }
 
     /// Returns the cached IPv6 route and its source address, if it is still valid.
-    ///
-    /// Context: softirqs disabled.
-    pub(crate) fn get_v6(&self) -> Option<(Route, [u8; 16])> {
+    #[inline]
+    pub(crate) fn get_v6<'g>(
+        &self,
+        softirqs: &'g SoftirqsDisabled,
+    ) -> Option<(Route<'g>, [u8; 16])> {
         let mut source = bindings::in6_addr::default();
         // SAFETY: The cache is initialised; `source` is valid for writes.
-        let dst = unsafe { bindings::dst_cache_get_ip6(self.cache.get(), &mut source) };
-        // SAFETY: The callee returned a reference that is ours.
-        let route = unsafe { Route::from_raw(NonNull::new(dst)?) };
+        let dst =
+            unsafe { bindings::dst_cache_get_ip6(self.remembered.open(softirqs)?, &mut source) };
+        // SAFETY: As in `get_v4`.
+        let route = unsafe { Route::from_raw(NonNull::new(dst)?, self.remembered.net) };
         // SAFETY: All views of the union are plain bytes.
         let source = unsafe { source.in6_u.u6_addr8 };
         (route.family() == bindings::AF_INET6).then_some((route, source))
     }
 
-    /// Caches an IPv6 route with its source address. Context: softirqs disabled.
-    pub(crate) fn set_v6(&self, route: &Route, source: [u8; 16]) {
-        if route.family() != bindings::AF_INET6 {
+    /// Caches an IPv6 route with its source address, if it is one in this namespace.
+    pub(crate) fn set_v6(&self, route: &Route<'_>, source: [u8; 16], softirqs: &SoftirqsDisabled) {
+        let Some(cache) = self.remembered.open(softirqs) else {
             return;
+        };
+        if route.net == self.remembered.net && route.family() == bindings::AF_INET6 {
+            let source = super::udp::in6_addr(source);
+            // SAFETY: As in `set_v4`; the route is one of IPv6.
+            unsafe { bindings::dst_cache_set_ip6(cache, route.dst.as_ptr(), &source) };
         }
-        let source = super::udp::in6_addr(source);
-        // SAFETY: The cache is initialised and the route is a valid one of IPv6; the callee takes a
-        // reference of its own.
-        unsafe { bindings::dst_cache_set_ip6(self.cache.get(), route.dst.as_ptr(), &source) };
     }
 
     /// Makes all CPUs forget their routes when they next look. Context: any.
     pub(crate) fn reset(&self) {
         // SAFETY: The cache is initialised.
-        unsafe { bindings::dst_cache_reset(self.cache.get()) };
+        unsafe { bindings::dst_cache_reset(self.remembered.cache.get()) };
     }
 }
 
 impl Drop for RouteCache {
     fn drop(&mut self) {
-        // SAFETY: The cache is initialised and not used any more.
-        unsafe { bindings::dst_cache_destroy(self.cache.get()) };
+        // SAFETY: It was taken in when this was made, and nobody else has it.
+        unsafe { self.residents.remove(&self.remembered) };
     }
 }

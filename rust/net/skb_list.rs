@@ -4,9 +4,12 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
-use core::ptr::NonNull;
+use core::{marker::PhantomData, ptr::NonNull};
 
-use super::{drop_reason::DropReason, skb::SkBuff};
+use super::{
+    drop_reason::DropReason,
+    skb::{Keepable, SkBuff},
+};
 use crate::bindings;
 
 /// An owned list of socket buffers, linked through their `next` fields like the kernel's lists of
@@ -14,20 +17,21 @@ use crate::bindings;
 ///
 /// # Invariants
 ///
-/// `head` and `tail` are the ends of a null-terminated chain of `len` buffers, each owned by the
+/// `head` and `tail` are the ends of a null-terminated chain of `len` buffers of kind `K`, each owned by the
 /// list; both are `None` exactly when `len` is zero.
-pub(crate) struct SkbList {
+pub(crate) struct SkbList<K: Keepable> {
     head: Option<NonNull<bindings::sk_buff>>,
     tail: Option<NonNull<bindings::sk_buff>>,
     len: usize,
+    _kind: PhantomData<K>,
 }
 
-// SAFETY: Socket buffers may be handed from thread to thread.
-unsafe impl Send for SkbList {}
+// SAFETY: Buffers of these kinds may be handed from thread to thread.
+unsafe impl<K: Keepable> Send for SkbList<K> {}
 // SAFETY: Shared access allows no access to the buffers.
-unsafe impl Sync for SkbList {}
+unsafe impl<K: Keepable> Sync for SkbList<K> {}
 
-impl SkbList {
+impl<K: Keepable> SkbList<K> {
     /// Creates an empty list.
     pub(crate) const fn new() -> Self {
         // INVARIANT: Nothing is in it.
@@ -35,6 +39,7 @@ impl SkbList {
             head: None,
             tail: None,
             len: 0,
+            _kind: PhantomData,
         }
     }
 
@@ -42,7 +47,7 @@ impl SkbList {
     ///
     /// # Safety
     ///
-    /// `first` must be null or start a chain of buffers that the caller owns and gives up.
+    /// `first` must be null or start a chain of buffers without routes that the caller owns and gives up.
     pub(super) unsafe fn from_chain(first: *mut bindings::sk_buff) -> Self {
         let mut list = Self::new();
         let mut next = first;
@@ -69,7 +74,7 @@ impl SkbList {
 
     /// Appends a buffer.
     #[inline]
-    pub(crate) fn push_back(&mut self, skb: SkBuff) {
+    pub(crate) fn push_back(&mut self, skb: SkBuff<K>) {
         let skb = skb.into_raw();
         // SAFETY: The buffer is ours; the tail is valid by the type invariant.
         unsafe {
@@ -86,7 +91,7 @@ impl SkbList {
 
     /// Takes the first buffer out.
     #[inline]
-    pub(crate) fn pop_front(&mut self) -> Option<SkBuff> {
+    pub(crate) fn pop_front(&mut self) -> Option<SkBuff<K>> {
         let skb = self.head?;
         // SAFETY: The chain is valid by the type invariant.
         self.head = NonNull::new(unsafe { *skb_next(skb) });
@@ -123,7 +128,7 @@ impl SkbList {
     }
 
     /// Calls a function for each buffer, which may put another one in its place.
-    pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut SkBuff)) {
+    pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut SkBuff<K>)) {
         let mut rest = core::mem::replace(self, Self::new());
         while let Some(mut skb) = rest.pop_front() {
             f(&mut skb);
@@ -132,7 +137,7 @@ impl SkbList {
     }
 }
 
-impl Drop for SkbList {
+impl<K: Keepable> Drop for SkbList<K> {
     fn drop(&mut self) {
         while let Some(skb) = self.pop_front() {
             drop(skb);

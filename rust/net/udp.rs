@@ -9,10 +9,19 @@ use core::ptr::NonNull;
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Full},
+    sync::{
+        atomic::{Acquire, Atomic, Release},
+        Arc,
+    },
 };
 
-use super::{device::NetDevice, namespace::Net, route::Route, skb::SkBuff};
+use super::{
+    device::NetDevice,
+    namespace::{Net, NetId},
+    residents::Residents,
+    route::Route,
+    skb::{DatagramIn, DatagramOut, SkBuff},
+};
 use crate::{
     bindings,
     gfp::Gfp,
@@ -25,7 +34,7 @@ pub(crate) trait DatagramReceiver: Send + Sync + 'static {
     /// one (`udp_unexpected_gso()`).
     ///
     /// Context: softirq, RCU read side.
-    fn receive(this: Borrowed<'_, Self>, skb: SkBuff)
+    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>)
     where
         Self: Sized;
 }
@@ -39,25 +48,65 @@ pub(crate) enum Family {
     V6,
 }
 
+/// A socket, as the end of its namespace must find it ([`Residents`]).
+///
+/// # Invariants
+///
+/// - `sk` is the `struct sock` of a socket in the namespace `net`; this object owns a reference to it.
+/// - While `is_open` is set, the socket is open, and for a grace period after; the namespace is not freed before.
+pub(super) struct OpenSocket {
+    pub(super) net: NetId,
+    is_open: Atomic<bool>,
+    sk: NonNull<bindings::sock>,
+}
+
+// SAFETY: Sockets may be used from any thread.
+unsafe impl Send for OpenSocket {}
+// SAFETY: As above.
+unsafe impl Sync for OpenSocket {}
+
+impl OpenSocket {
+    /// From a grace period after this on nobody sends through the socket.
+    pub(super) fn shut(&self) {
+        self.is_open.store(false, Release);
+    }
+
+    /// Closes the socket. Context: process context, may sleep.
+    ///
+    /// # Safety
+    ///
+    /// A grace period has passed since it was shut; the caller is the only one to do this, and does it once.
+    pub(super) unsafe fn release(&self) {
+        let sk = self.sk.as_ptr();
+        // SAFETY: By the safety requirement the socket is open, and nobody sends through it any more.
+        unsafe {
+            bindings::sk_clear_memalloc(sk);
+            bindings::udp_tunnel_sock_release(sk);
+        }
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        // One that is still open would go on working: better to lose it.
+        if !self.is_open.load(Acquire) {
+            // SAFETY: The reference is ours and given up here.
+            unsafe { bindings::sock_put(self.sk.as_ptr()) };
+        }
+    }
+}
+
 /// A bound UDP socket that hands all datagrams to a receiver.
 ///
 /// # Invariants
 ///
-/// - `socket` is null or a valid socket, owned by this object; it is only null after `close`.
-/// - `sk` is the socket's `struct sock`, on which this object owns a reference.
-/// - While `socket` is not null, the socket's user data is `receiver`, whose count this object
-///   owns, and the socket's namespace has not been freed.
+/// While `socket` is open, its user data is `receiver`, whose count this object owns.
 pub(crate) struct UdpTunnel<T: DatagramReceiver> {
-    socket: Atomic<*mut bindings::socket>,
-    sk: NonNull<bindings::sock>,
+    socket: Arc<OpenSocket>,
+    residents: Arc<Residents>,
     receiver: RcuArc<T>,
     family: Family,
 }
-
-// SAFETY: Sockets may be used from any thread.
-unsafe impl<T: DatagramReceiver> Send for UdpTunnel<T> {}
-// SAFETY: As above; closing is atomic.
-unsafe impl<T: DatagramReceiver> Sync for UdpTunnel<T> {}
 
 /// Where an IPv4 datagram goes from and to. Addresses are in network order, ports in host order.
 #[derive(Clone, Copy)]
@@ -110,9 +159,15 @@ pub(crate) fn scope_of(address: [u8; 16], interface: i32) -> u32 {
 impl<T: DatagramReceiver> UdpTunnel<T> {
     /// Opens a socket on all addresses and the given port, zero to have one chosen.
     ///
-    /// It must be closed before its namespace has died ([`super::namespace::NamespaceExit`]).
-    /// Context: process context, may sleep. Errors: `EADDRINUSE`, `ENOMEM`, …
-    pub(crate) fn open(net: &Net, family: Family, port: u16, receiver: RcuArc<T>) -> Result<Self> {
+    /// It is closed when its namespace dies, if not before. Context: process context, may sleep. Errors:
+    /// `EADDRINUSE`, `ENOMEM`, …
+    pub(crate) fn open(
+        residents: &Arc<Residents>,
+        net: &Net,
+        family: Family,
+        port: u16,
+        receiver: RcuArc<T>,
+    ) -> Result<Self> {
         let mut config = bindings::udp_port_cfg {
             family: match family {
                 Family::V4 => bindings::AF_INET as u8,
@@ -125,43 +180,72 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         config.set_use_udp6_tx_checksums(1);
         config.set_use_udp6_rx_checksums(1);
         config.set_ipv6_v6only(1);
+        let mut open = residents.sockets.lock();
+        open.reserve(1, GFP_KERNEL)?;
         let mut socket = core::ptr::null_mut();
         // SAFETY: The namespace is alive, the configuration valid, `socket` valid for writes.
         to_result(unsafe { bindings::udp_sock_create(net.as_raw(), &mut config, &mut socket) })?;
-        // SAFETY: The socket was just created; nobody else knows it. Its user data is the
-        // receiver, which outlives all RCU readers of the socket because it is an `RcuArc` whose
-        // count is given up after the user data was cleared.
+        // SAFETY: The socket was just created.
+        let sk = unsafe { NonNull::new_unchecked((*socket).sk) };
+        // SAFETY: It is valid.
+        unsafe { bindings::sock_hold(sk.as_ptr()) };
+        // INVARIANT: The reference just taken is this object's.
+        let socket = Arc::new(
+            OpenSocket {
+                net: net.id(),
+                is_open: Atomic::new(false),
+                sk,
+            },
+            GFP_KERNEL,
+        )
+        .inspect_err(|_| {
+            // SAFETY: Nobody else knows the socket.
+            unsafe {
+                bindings::udp_tunnel_sock_release(sk.as_ptr());
+                bindings::sock_put(sk.as_ptr());
+            }
+        })?;
+        open.push(socket.clone(), GFP_KERNEL)?;
+        // INVARIANT: It was opened above, and is in the list, so that it is shut when the namespace dies.
+        socket.is_open.store(true, Release);
+        // SAFETY: The socket is valid. Its user data is the receiver, which outlives all RCU readers of the socket
+        // because it is an `RcuArc` whose count is given up after the user data was cleared.
         unsafe {
-            let sk = NonNull::new((*socket).sk).ok_or(EINVAL)?;
+            let sk = sk.as_ptr();
             // Packets are sent in contexts that cannot wait, and their number is bounded by other
             // means than this socket's buffer.
-            (*sk.as_ptr()).sk_allocation = Gfp::Atomic.raw();
-            (*sk.as_ptr()).sk_sndbuf = i32::MAX;
-            bindings::sk_set_memalloc(sk.as_ptr());
-            bindings::sock_hold(sk.as_ptr());
+            (*sk).sk_allocation = Gfp::Atomic.raw();
+            (*sk).sk_sndbuf = i32::MAX;
+            bindings::sk_set_memalloc(sk);
             let mut tunnel = bindings::udp_tunnel_sock_cfg {
                 sk_user_data: receiver.as_ptr().cast_mut().cast(),
                 encap_type: 1,
                 encap_rcv: Some(encap_receive::<T>),
                 ..Default::default()
             };
-            bindings::setup_udp_tunnel_sock(net.as_raw(), sk.as_ptr(), &mut tunnel);
+            bindings::setup_udp_tunnel_sock(net.as_raw(), sk, &mut tunnel);
             // That has UDP sum every datagram for checksums that might be inside: there are none.
-            bindings::inet_dec_convert_csum(sk.as_ptr());
-            // INVARIANT: All of this was just set up.
-            Ok(Self {
-                socket: Atomic::new(socket),
-                sk,
-                receiver,
-                family,
-            })
+            bindings::inet_dec_convert_csum(sk);
         }
+        drop(open);
+        // INVARIANT: All of this was just set up.
+        Ok(Self {
+            socket,
+            residents: residents.clone(),
+            receiver,
+            family,
+        })
+    }
+
+    #[inline]
+    fn sk(&self) -> *mut bindings::sock {
+        self.socket.sk.as_ptr()
     }
 
     /// Returns the port that the socket is bound to.
     pub(crate) fn port(&self) -> u16 {
         // SAFETY: The socket is valid by the type invariant.
-        u16::from_be(unsafe { bindings::inet_sport(self.sk.as_ptr()) })
+        u16::from_be(unsafe { bindings::inet_sport(self.sk()) })
     }
 
     /// Closes sockets. Sending through them fails from now on.
@@ -171,29 +255,30 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     pub(crate) fn close(tunnels: [Option<&Self>; 2]) {
         let sockets = tunnels.map(|tunnel| {
             let tunnel = tunnel?;
-            let socket = tunnel.socket.xchg(core::ptr::null_mut(), Full);
-            (!socket.is_null()).then_some(tunnel.sk.as_ptr())
+            let mut open = tunnel.residents.sockets.lock();
+            let at = open
+                .iter()
+                .position(|open| Arc::ptr_eq(open, &tunnel.socket))?;
+            let socket = open.remove(at).ok()?;
+            socket.shut();
+            Some(socket)
         });
         if sockets.iter().flatten().next().is_some() {
             rcu::synchronize_net();
         }
-        for sk in sockets.into_iter().flatten() {
-            // SAFETY: The socket is valid and was ours alone to close; nobody sends through it any more.
-            unsafe {
-                bindings::sk_clear_memalloc(sk);
-                bindings::udp_tunnel_sock_release(sk);
-            }
+        for socket in sockets.iter().flatten() {
+            // SAFETY: It was shut before the grace period, by who has taken it out of the list.
+            unsafe { socket.release() };
         }
     }
 
     /// Returns the socket's namespace unless the socket is closed.
     fn net<'g>(&self, _guard: &'g Guard) -> Result<*mut bindings::net> {
-        if self.socket.load(Acquire).is_null() {
+        if !self.socket.is_open.load(Acquire) {
             return Err(ENONET);
         }
-        // SAFETY: The socket is open, so its namespace has not been freed, and closing it waits
-        // for the guard.
-        Ok(unsafe { bindings::sock_net(self.sk.as_ptr()) })
+        // SAFETY: The socket is open, so its namespace has not been freed, and is not while the guard is held.
+        Ok(unsafe { bindings::sock_net(self.sk()) })
     }
 
     /// Returns whether an IPv4 address is one of this host in the socket's namespace.
@@ -232,7 +317,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     ///
     /// Context: any but hard interrupts. Errors: `ENONET` when the socket is closed,
     /// `EAFNOSUPPORT`, `EINVAL` when the source address is no longer this host's, those of routing.
-    pub(crate) fn route_v4(&self, flow: &mut Flow4, guard: &Guard) -> Result<Route> {
+    pub(crate) fn route_v4<'g>(&self, flow: &mut Flow4, guard: &'g Guard) -> Result<Route<'g>> {
         if self.family != Family::V4 {
             return Err(EAFNOSUPPORT);
         }
@@ -250,18 +335,19 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         // SAFETY: The socket, its namespace and the flow are valid; the callee returns a reference
         // that is ours.
         let rt = from_err_ptr(unsafe {
-            bindings::classify_flow4(self.sk.as_ptr(), &mut fl);
-            bindings::ip_route_output_flow(net, &mut fl, self.sk.as_ptr())
+            bindings::classify_flow4(self.sk(), &mut fl);
+            bindings::ip_route_output_flow(net, &mut fl, self.sk())
         })?;
         flow.source = fl.saddr.to_ne_bytes();
+        let dst = NonNull::new(rt.cast()).ok_or(EHOSTUNREACH)?;
         // SAFETY: As above. A `rtable` starts with its `dst`.
-        Ok(unsafe { Route::from_raw(NonNull::new(rt.cast()).ok_or(EHOSTUNREACH)?) })
+        Ok(unsafe { Route::from_raw(dst, self.socket.net) })
     }
 
     /// Finds the route of an IPv6 flow and fills in its source address.
     ///
     /// Context and errors: as [`Self::route_v4`].
-    pub(crate) fn route_v6(&self, flow: &mut Flow6, guard: &Guard) -> Result<Route> {
+    pub(crate) fn route_v6<'g>(&self, flow: &mut Flow6, guard: &'g Guard) -> Result<Route<'g>> {
         if self.family != Family::V6 {
             return Err(EAFNOSUPPORT);
         }
@@ -279,13 +365,14 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         // SAFETY: The socket, its namespace and the flow are valid; the callee returns a reference
         // that is ours.
         let dst = from_err_ptr(unsafe {
-            bindings::classify_flow6(self.sk.as_ptr(), &mut fl);
-            bindings::ip6_dst_lookup_flow(net, self.sk.as_ptr(), &mut fl, core::ptr::null())
+            bindings::classify_flow6(self.sk(), &mut fl);
+            bindings::ip6_dst_lookup_flow(net, self.sk(), &mut fl, core::ptr::null())
         })?;
         // SAFETY: All views of the union are plain bytes.
         flow.source = unsafe { fl.saddr.in6_u.u6_addr8 };
+        let dst = NonNull::new(dst).ok_or(EHOSTUNREACH)?;
         // SAFETY: As above.
-        Ok(unsafe { Route::from_raw(NonNull::new(dst).ok_or(EHOSTUNREACH)?) })
+        Ok(unsafe { Route::from_raw(dst, self.socket.net) })
     }
 
     /// Sends a datagram over IPv4. The buffer holds its payload and has room for the headers.
@@ -295,8 +382,8 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     pub(crate) fn send_v4(
         &self,
         dev: &NetDevice,
-        mut skb: SkBuff,
-        route: Route,
+        mut skb: SkBuff<DatagramOut>,
+        route: Route<'_>,
         flow: &Flow4,
         tos: u8,
         guard: &Guard,
@@ -312,7 +399,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         unsafe {
             bindings::udp_tunnel_xmit_skb(
                 route.into_raw().cast(),
-                self.sk.as_ptr(),
+                self.sk(),
                 skb.into_raw().as_ptr(),
                 u32::from_ne_bytes(flow.source),
                 u32::from_ne_bytes(flow.destination),
@@ -333,8 +420,8 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     pub(crate) fn send_v6(
         &self,
         dev: &NetDevice,
-        mut skb: SkBuff,
-        route: Route,
+        mut skb: SkBuff<DatagramOut>,
+        route: Route<'_>,
         flow: &Flow6,
         traffic_class: u8,
         guard: &Guard,
@@ -349,7 +436,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         unsafe {
             bindings::udp_tunnel6_xmit_skb(
                 route.into_raw(),
-                self.sk.as_ptr(),
+                self.sk(),
                 skb.into_raw().as_ptr(),
                 dev.as_raw(),
                 &in6_addr(flow.source),
@@ -369,14 +456,11 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
 
 impl<T: DatagramReceiver> Drop for UdpTunnel<T> {
     fn drop(&mut self) {
-        if !self.socket.load(Acquire).is_null() {
-            // The socket would go on calling the receiver: better to lose both.
-            pr_err!("a UDP tunnel was not closed; leaking it\n");
+        if self.socket.is_open.load(Acquire) {
+            // The socket would go on calling the receiver: better to lose that.
+            pr_err!("a UDP tunnel was not closed; leaking its receiver\n");
             core::mem::forget(self.receiver.clone());
-            return;
         }
-        // SAFETY: The reference is ours and given up here.
-        unsafe { bindings::sock_put(self.sk.as_ptr()) };
     }
 }
 
@@ -391,8 +475,11 @@ unsafe extern "C" fn encap_receive<T: DatagramReceiver>(
 ) -> kernel::ffi::c_int {
     const UDP_HEADER: usize = 8;
 
-    // SAFETY: UDP hands us the buffer, which is on no list.
-    let mut skb = unsafe { SkBuff::from_raw(NonNull::new_unchecked(skb)) };
+    // SAFETY: UDP hands us the buffer, which is on no list. Its route is only borrowed from the RCU read side.
+    let mut skb = unsafe {
+        bindings::skb_dst_drop(skb);
+        SkBuff::<DatagramIn>::from_raw(NonNull::new_unchecked(skb))
+    };
     // SAFETY: The socket is valid for the duration of the call.
     let receiver = unsafe { bindings::sk_user_data(sk) }.cast::<T>();
     if receiver.is_null() || skb.pull_linear(UDP_HEADER).is_none() || !skb.pull(UDP_HEADER) {

@@ -15,13 +15,13 @@ pub(crate) mod workspace;
 
 /// Where a peer is: a number, which packets carry as that of their parts.
 pub(crate) mod endpoint {
-    use super::net::skb::SkBuff;
+    use super::net::skb::{DatagramIn, SkBuff};
 
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) struct Endpoint(usize);
 
     impl Endpoint {
-        pub(crate) fn of_sender(skb: &SkBuff) -> Option<Self> {
+        pub(crate) fn of_sender(skb: &SkBuff<DatagramIn>) -> Option<Self> {
             Some(Self(skb.parts()))
         }
     }
@@ -52,10 +52,13 @@ pub(crate) mod events {
 
 /// Handshakes: there are none.
 pub(crate) mod handshake {
-    use super::{device::Device, net::skb::SkBuff};
+    use super::{
+        device::Device,
+        net::skb::{DatagramIn, SkBuff},
+    };
     use crate::rcu::Borrowed;
 
-    pub(crate) fn queue(_: Borrowed<'_, Device>, _: SkBuff) {
+    pub(crate) fn queue(_: Borrowed<'_, Device>, _: SkBuff<DatagramIn>) {
         panic!("a handshake message");
     }
 }

@@ -4,7 +4,10 @@
 
 use super::device::Device;
 use super::endpoint::Endpoint;
-use super::net::{skb::SkBuff, skb_list::SkbList};
+use super::net::{
+    skb::{PacketOut, SkBuff},
+    skb_list::SkbList,
+};
 use crate::batch::InOrder;
 use crate::gfp::Gfp;
 use crate::keypair::Keypairs;
@@ -91,7 +94,7 @@ impl Peer {
         false
     }
 
-    pub(crate) fn stage(&self, packets: &mut SkbList) {
+    pub(crate) fn stage(&self, packets: &mut SkbList<PacketOut>) {
         assert!(self.staged.push(packets).is_empty(), "packets are dropped");
     }
 }
@@ -106,7 +109,7 @@ impl RcuArc<Peer> {
 }
 
 /// Takes note of something seen at an end of the tunnel.
-pub(crate) fn see(place: &UnsafeCell<Vec<Seen>>, skb: SkBuff) {
+pub(crate) fn see<K>(place: &UnsafeCell<Vec<Seen>>, skb: SkBuff<K>) {
     place.with_mut(|seen| {
         // SAFETY: loom has checked that nobody else looks.
         let seen = unsafe { &mut *seen };

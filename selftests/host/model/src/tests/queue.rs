@@ -173,18 +173,19 @@ fn transmit(device: &Device, cpu: u8, number: u8, step: Step) {
     let guard = crate::rcu::read_lock();
     let peer = device.peer.get(&guard).unwrap().upgrade().unwrap();
     drop(guard);
-    let packet = |len, parts| {
+    let bytes = |len| {
         let mut bytes = vec![0; len];
         bytes[..2].copy_from_slice(&[cpu, number]);
-        SkBuff::of_bytes(bytes, parts)
+        bytes
     };
     match step {
         Step::Transmit(len, parts) => {
-            send::transmit(peer.device.borrow(), packet(len, parts)).unwrap();
+            let packet = SkBuff::of_bytes(bytes(len), parts);
+            send::transmit(peer.device.borrow(), packet).unwrap();
         }
         Step::SendStaged => {
             let mut packets = SkbList::new();
-            packets.push_back(packet(20, 1));
+            packets.push_back(SkBuff::of_bytes(bytes(20), 1));
             peer.stage(&mut packets);
             send::send_staged(&peer);
         }

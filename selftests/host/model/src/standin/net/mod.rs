@@ -73,9 +73,22 @@ pub(crate) mod route {
 }
 
 pub(crate) mod icmp {
-    use super::skb::{Protocol, SkBuff};
+    use super::skb::{Protocol, Routed, SkBuff};
 
-    pub(crate) fn host_unreachable(_: &mut SkBuff, _: Protocol) {
+    pub(crate) fn host_unreachable(_: &mut SkBuff<Routed>, _: Protocol) {
         panic!("unreachable");
+    }
+}
+
+/// What devices have in namespaces: nothing.
+pub(crate) mod residents {
+    use kernel::{prelude::*, sync::Arc};
+
+    pub(crate) struct Residents;
+
+    impl Residents {
+        pub(crate) fn register() -> Result<Arc<Self>> {
+            Arc::pin_init(Self, GFP_KERNEL)
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! NAPI: what is scheduled is polled by a softirq of the CPU that did so, by one at a time, and once
 //! more if it was scheduled meanwhile.
 
-use super::skb::SkBuff;
+use super::skb::{PacketIn, SkBuff};
 use crate::standin::cpu::{raise, SoftirqsDisabled};
 use crate::standin::peer::{see, Seen};
 use kernel::prelude::*;
@@ -22,7 +22,7 @@ pub(crate) trait Poll {
 pub(crate) struct Receiver<'a>(pub(crate) &'a UnsafeCell<Vec<Seen>>);
 
 impl Receiver<'_> {
-    pub(crate) fn gro_receive(&mut self, skb: SkBuff) {
+    pub(crate) fn gro_receive(&mut self, skb: SkBuff<PacketIn>) {
         see(self.0, skb);
     }
 }

@@ -5,6 +5,7 @@
 use super::{device::NetDevice, drop_reason::DropReason, skb_list::SkbList};
 use crate::gfp::Gfp;
 use kernel::prelude::*;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,14 @@ pub(crate) struct Control {
     pub(crate) ds: u8,
 }
 
-pub(crate) struct SkBuff {
+pub(crate) enum Routed {}
+pub(crate) enum PacketOut {}
+pub(crate) enum DatagramOut {}
+pub(crate) enum DatagramIn {}
+pub(crate) enum PacketIn {}
+
+pub(crate) struct SkBuff<K> {
+    _kind: PhantomData<fn() -> K>,
     bytes: Vec<u8>,
     control: Control,
     /// How many packets the stack counts it as.
@@ -43,14 +51,19 @@ pub(crate) struct SkBuff {
     size: usize,
 }
 
-impl SkBuff {
+impl<K> SkBuff<K> {
     pub(crate) fn of_bytes(bytes: Vec<u8>, parts: usize) -> Self {
         Self {
+            _kind: PhantomData,
             bytes,
             control: Control::default(),
             parts,
             size: 0,
         }
+    }
+
+    pub(crate) fn empty(_: Gfp) -> Result<Self> {
+        Ok(Self::of_bytes(Vec::new(), 1))
     }
 
     /// The datagrams in it.
@@ -144,7 +157,7 @@ impl SkBuff {
         false
     }
 
-    pub(crate) fn segment(self) -> Result<SkbList> {
+    pub(crate) fn segment(self) -> Result<SkbList<K>> {
         Err(EINVAL)
     }
 
@@ -152,15 +165,13 @@ impl SkBuff {
         0
     }
 
-    pub(crate) fn drop_route(&mut self) {}
-
     pub(crate) fn orphan(&mut self) {}
 
-    pub(crate) fn unshare(self) -> Option<Self> {
-        Some(self)
+    pub(crate) fn into_packet(self) -> Option<SkBuff<PacketOut>> {
+        Some(SkBuff::of_bytes(self.bytes, self.parts))
     }
 
-    pub(crate) fn share_owner(&mut self, _: &Self) {}
+    pub(crate) fn share_owner<T>(&mut self, _: &SkBuff<T>) {}
 
     pub(crate) fn plain_tcp_gso(&self) -> Option<(usize, usize)> {
         None
@@ -170,7 +181,7 @@ impl SkBuff {
         None
     }
 
-    pub(crate) fn take_owner(&mut self, _: &mut Self) {}
+    pub(crate) fn take_owner<T>(&mut self, _: &mut SkBuff<T>) {}
 
     pub(crate) fn wants_timestamp(&self) -> bool {
         false
@@ -184,7 +195,7 @@ impl SkBuff {
         self.size
     }
 
-    pub(crate) fn copy_flow_hash(&mut self, _: &Self) {}
+    pub(crate) fn copy_flow_hash<T>(&mut self, _: &SkBuff<T>) {}
 
     pub(crate) fn control(&self) -> Control {
         self.control

@@ -5,9 +5,9 @@
 use super::{drop_reason::DropReason, skb::SkBuff};
 use std::collections::VecDeque;
 
-pub(crate) struct SkbList(VecDeque<SkBuff>);
+pub(crate) struct SkbList<K>(VecDeque<SkBuff<K>>);
 
-impl SkbList {
+impl<K> SkbList<K> {
     pub(crate) const fn new() -> Self {
         Self(VecDeque::new())
     }
@@ -20,11 +20,11 @@ impl SkbList {
         self.0.is_empty()
     }
 
-    pub(crate) fn push_back(&mut self, skb: SkBuff) {
+    pub(crate) fn push_back(&mut self, skb: SkBuff<K>) {
         self.0.push_back(skb);
     }
 
-    pub(crate) fn pop_front(&mut self) -> Option<SkBuff> {
+    pub(crate) fn pop_front(&mut self) -> Option<SkBuff<K>> {
         self.0.pop_front()
     }
 
@@ -36,7 +36,7 @@ impl SkbList {
         self.0.into_iter().for_each(|skb| skb.drop_for(reason));
     }
 
-    pub(crate) fn for_each(&mut self, f: impl FnMut(&mut SkBuff)) {
+    pub(crate) fn for_each(&mut self, f: impl FnMut(&mut SkBuff<K>)) {
         self.0.iter_mut().for_each(f);
     }
 }

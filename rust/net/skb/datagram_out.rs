@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Datagrams to be sent through a socket of the kernel's own.
+
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::prelude::*;
+
+use super::{DatagramOut, Kind, Piece, SkBuff, MOST_BYTES};
+use crate::{bindings, gfp::Gfp, net::device::NetDevice};
+
+/// No buffer is allocated with more headroom, so that all offsets of headers fit.
+const MOST_HEADROOM: usize = 4096;
+
+/// Buffers that hold the payload of one datagram, or of several.
+impl SkBuff<DatagramOut> {
+    /// Allocates a buffer with `headroom` bytes reserved in front of `len` uninitialised bytes, and
+    /// lets `fill` write the latter and all of the headroom's last `scratch` bytes.
+    ///
+    /// `fill` gets one slice: the scratch, then the data, zeroed. Context: that of `gfp`.
+    /// Errors: `ENOMEM`, and those of `fill`.
+    pub(crate) fn alloc_with(
+        headroom: usize,
+        scratch: usize,
+        len: usize,
+        gfp: Gfp,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Self> {
+        if scratch > headroom {
+            return Err(EINVAL);
+        }
+        if headroom > MOST_HEADROOM || len > MOST_BYTES {
+            return Err(ENOMEM);
+        }
+        // SAFETY: No requirements.
+        let ptr = unsafe { bindings::alloc_skb((headroom + len) as u32, gfp.raw()) };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // SAFETY: The new buffer has room for `headroom + len` bytes.
+        unsafe {
+            bindings::skb_reserve(ptr.as_ptr(), headroom as i32);
+            // The new buffer is ours, and has no route.
+            let mut skb = Self::from_raw(ptr);
+            fill(skb.extend(scratch, len))?;
+            Ok(skb)
+        }
+    }
+
+    /// Allocates a buffer with `headroom` bytes reserved and nothing in it, for pieces to be added.
+    ///
+    /// Context: that of `gfp`. Errors: `ENOMEM`.
+    pub(crate) fn alloc_empty(headroom: usize, gfp: Gfp) -> Result<Self> {
+        Self::alloc_with(headroom, 0, 0, gfp, |_| Ok(()))
+    }
+
+    /// Appends the bytes of a piece from `offset` on to a packet without a linear part.
+    ///
+    /// Errors: `ENOSPC` if the packet has as many pieces as it can, `EINVAL` if there is nothing
+    /// behind `offset`, or the packet's size was accounted to a socket already.
+    pub(crate) fn append(&mut self, piece: Piece, offset: usize) -> Result {
+        let len = piece.len.checked_sub(offset).ok_or(EINVAL)?;
+        if !self.skb().sk.is_null() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The shared info of a valid buffer is valid.
+        let count = usize::from(unsafe { (*self.shared_info()).nr_frags });
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        if count >= bindings::MAX_SKB_FRAGS as usize {
+            return Err(ENOSPC);
+        }
+        let piece = ManuallyDrop::new(piece);
+        // SAFETY: The piece's memory has `len` bytes behind `offset`, and the buffer takes over its
+        // reference to the page; there is room for another fragment.
+        unsafe {
+            bindings::skb_add_rx_frag(
+                self.raw(),
+                count as i32,
+                piece.data.as_ptr().add(offset).cast(),
+                len as i32,
+                piece.size as u32,
+            )
+        };
+        Ok(())
+    }
+
+    /// Makes the packet stand for `count` datagrams of `size` bytes each, the last one possibly
+    /// shorter, which the device or the IP layer cuts it into (UDP GSO). Its UDP header is pushed
+    /// next.
+    ///
+    /// Errors: `EINVAL` if that cannot be the packet's length.
+    pub(crate) fn set_datagrams(&mut self, size: usize, count: usize) -> Result {
+        const UDP_HEADER: usize = 8;
+        const UDP_CHECKSUM: u16 = 6;
+
+        let fits = count > 1
+            && size.checked_mul(count).is_some_and(|all| all >= self.len())
+            && size
+                .checked_mul(count - 1)
+                .is_some_and(|most| most < self.len());
+        let start = self.headroom().checked_sub(UDP_HEADER).ok_or(EINVAL)?;
+        if !fits {
+            return Err(EINVAL);
+        }
+        let size = u16::try_from(size).map_err(|_| EINVAL)?;
+        let count = u16::try_from(count).map_err(|_| EINVAL)?;
+        let fields = bindings::sk_buff__bindgen_ty_4__bindgen_ty_2__bindgen_ty_1__bindgen_ty_1 {
+            csum_start: start as u16,
+            csum_offset: UDP_CHECKSUM,
+        };
+        self.headers_mut().__bindgen_anon_1.__bindgen_anon_1 = fields;
+        // SAFETY: The buffer and its shared info are valid.
+        unsafe {
+            let shared = self.shared_info();
+            (*shared).gso_size = size;
+            (*shared).gso_segs = count;
+            (*shared).gso_type = bindings::SKB_GSO_UDP_L4 as u32;
+            bindings::skb_set_csum_partial(self.raw());
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes each of the datagrams has that this one stands for, but for the last; zero if
+    /// it stands for itself only.
+    #[inline]
+    pub(crate) fn datagram_size(&self) -> usize {
+        // SAFETY: The shared info of a valid buffer is valid.
+        usize::from(unsafe { (*self.shared_info()).gso_size })
+    }
+
+    /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.
+    ///
+    /// Used when a packet is re-encoded into another buffer, so that the sender keeps waiting
+    /// until that one has left, and is told when, if it asked for that.
+    pub(crate) fn take_owner<K: Kind>(&mut self, from: &mut SkBuff<K>) {
+        // SAFETY: Both buffers are valid.
+        unsafe {
+            let (to, from) = (self.raw(), from.raw());
+            let sk = (*from).sk;
+            if sk.is_null() || !bindings::is_skb_wmem(from) {
+                return;
+            }
+            // The destructor will give back the new buffer's size instead of the old one's.
+            let delta = (*to).truesize as i32 - (*from).truesize as i32;
+            bindings::refcount_add_wmem(sk, delta);
+            (*to).sk = sk;
+            (*to).__bindgen_anon_3.__bindgen_anon_1.destructor =
+                (*from).__bindgen_anon_3.__bindgen_anon_1.destructor;
+            (*from).sk = core::ptr::null_mut();
+            (*from).__bindgen_anon_3.__bindgen_anon_1.destructor = None;
+            let (to, from) = (bindings::skb_shinfo(to), bindings::skb_shinfo(from));
+            (*to).tx_flags = (*from).tx_flags;
+            (*to).tskey = (*from).tskey;
+        }
+    }
+
+    /// As [`Self::take_owner`], but for a part of what is in `from`, another part of which takes the owner
+    /// later: until then both are accounted.
+    pub(crate) fn share_owner<K: Kind>(&mut self, from: &SkBuff<K>) {
+        // SAFETY: Both buffers are valid. The socket lives for as long as one of them is accounted to it, and
+        // the new one is from here on.
+        unsafe {
+            let (to, from) = (self.raw(), from.raw());
+            let sk = (*from).sk;
+            if sk.is_null() || !(*to).sk.is_null() || !bindings::is_skb_wmem(from) {
+                return;
+            }
+            bindings::refcount_add_wmem(sk, (*to).truesize as i32);
+            (*to).sk = sk;
+            (*to).__bindgen_anon_3.__bindgen_anon_1.destructor =
+                (*from).__bindgen_anon_3.__bindgen_anon_1.destructor;
+        }
+    }
+
+    /// Gives this packet the flow hash of another, computing it if need be, so that the flow
+    /// stays together on multi-queue devices though its headers can no longer be seen.
+    pub(crate) fn copy_flow_hash<K: Kind>(&mut self, from: &mut SkBuff<K>) {
+        // SAFETY: Both buffers are valid.
+        unsafe {
+            bindings::skb_get_hash(from.raw());
+            bindings::skb_copy_hash(self.raw(), from.raw());
+        }
+    }
+
+    /// Gets a buffer that holds the payload of a datagram ready to be sent through `dev`.
+    pub(in crate::net) fn prepare_sending(&mut self, dev: &NetDevice, mark: u32) -> Result {
+        const UDP_AND_IPV6: usize = 8 + 40;
+
+        if self.headroom() < UDP_AND_IPV6 {
+            return Err(EINVAL);
+        }
+        let offset = self.headroom() as u16;
+        let headers = self.headers_mut();
+        headers.inner_network_header = offset;
+        headers.network_header = offset;
+        headers.transport_header = offset;
+        headers.__bindgen_anon_4.mark = mark;
+        // SAFETY: The buffer and the device are valid.
+        unsafe {
+            (*self.raw())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev = dev.as_raw();
+            bindings::skb_set_ignore_df(self.raw());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that have come out of a tunnel.
+
+use core::ptr::NonNull;
+use kernel::{error::to_result, prelude::*};
+
+use super::{PacketIn, Protocol, SkBuff, MOST_BYTES};
+use crate::{bindings, net::device::NetDevice};
+
+impl SkBuff<PacketIn> {
+    /// Allocates a buffer for a received packet of `len` bytes with at least 64 bytes of headroom,
+    /// and lets `fill` write the last 64 bytes of the headroom and the data.
+    ///
+    /// Context: any but hard interrupts. Errors: `ENOMEM`, and those of `fill`.
+    pub(crate) fn alloc_received(
+        dev: &NetDevice,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result<Self> {
+        const SCRATCH: usize = 64;
+        if len > MOST_BYTES {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The device is valid.
+        let ptr = unsafe { bindings::netdev_alloc_skb(dev.as_raw(), len as u32) };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // SAFETY: The new buffer is ours, and has no route.
+        let mut skb = unsafe { Self::from_raw(ptr) };
+        if skb.headroom() < SCRATCH {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The buffer was allocated for `len` bytes, and has the headroom just checked.
+        fill(unsafe { skb.extend(SCRATCH, len) })?;
+        Ok(skb)
+    }
+
+    /// Shortens the packet. Errors: `ENOMEM`.
+    pub(crate) fn trim(&mut self, len: usize) -> Result {
+        if len >= self.len() {
+            return Ok(());
+        }
+        // SAFETY: The buffer is valid.
+        to_result(unsafe { bindings::pskb_trim(self.raw(), len as u32) })
+    }
+
+    /// Turns a buffer with an IP packet at its start into one received by `dev`, whose contents
+    /// are known to be what the other side sent: all checksums count as verified.
+    pub(crate) fn set_received(&mut self, dev: &NetDevice, protocol: Protocol) {
+        let offset = self.headroom() as u16;
+        let headers = self.headers_mut();
+        headers.protocol = match protocol {
+            Protocol::Ipv4 => (bindings::ETH_P_IP as u16).to_be(),
+            Protocol::Ipv6 => (bindings::ETH_P_IPV6 as u16).to_be(),
+        };
+        headers.mac_header = offset;
+        headers.network_header = offset;
+        headers.transport_header = offset;
+        // SAFETY: The buffer and the device are valid.
+        unsafe {
+            (*self.raw())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev = dev.as_raw();
+            bindings::skb_set_csum_unnecessary(self.raw());
+        }
+    }
+
+    /// Applies the congestion mark of the outer header that the packet came in (RFC 6040).
+    ///
+    /// `inner` is the packet's own DS field. A combination that the RFC calls invalid is let
+    /// through unchanged.
+    pub(crate) fn apply_outer_ecn(&mut self, outer: u8, inner: u8) {
+        // SAFETY: The buffer is valid and its network header is set.
+        let _ = unsafe { bindings::INET_ECN_decapsulate(self.raw(), outer, inner) };
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that are to be sent through a tunnel.
+
+use core::ptr::NonNull;
+use kernel::{error::from_err_ptr, prelude::*};
+
+use super::{PacketOut, Routed, SkBuff};
+use crate::{
+    bindings,
+    gfp::Gfp,
+    net::{drop_reason::DropReason, skb_list::SkbList},
+};
+
+/// What tells flows of packets and their senders apart: a hash of addresses and ports, and the socket that a
+/// packet is accounted to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flow {
+    hash: u32,
+    socket: usize,
+}
+
+/// Packets on their way into a device's transmit function.
+impl SkBuff<Routed> {
+    /// Returns the MTU of the route that the packet was sent by, zero if it has none.
+    #[inline]
+    pub(crate) fn route_mtu(&self) -> usize {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_dst_mtu(self.raw()) as usize }
+    }
+
+    /// Takes the packet over, to be kept: without the route that it was sent by, and in a buffer that nobody else
+    /// uses, which is a copy of its descriptor if it was shared. Returns `None` if memory is short.
+    #[inline]
+    pub(crate) fn into_packet(self) -> Option<SkBuff<PacketOut>> {
+        let ptr = self.into_raw().as_ptr();
+        // SAFETY: The buffer is valid; the callee takes our use and returns one, which is ours, and has no route
+        // after that.
+        unsafe {
+            let ptr = NonNull::new(bindings::skb_share_check(ptr, Gfp::Atomic.raw()))?;
+            bindings::skb_dst_drop(ptr.as_ptr());
+            Some(SkBuff::from_raw(ptr))
+        }
+    }
+}
+
+impl SkBuff<PacketOut> {
+    /// Allocates a packet of no bytes. Context: that of `gfp`. Errors: `ENOMEM`.
+    pub(crate) fn empty(gfp: Gfp) -> Result<Self> {
+        // SAFETY: No requirements.
+        let ptr = unsafe { bindings::alloc_skb(0, gfp.raw()) };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // SAFETY: The new buffer is ours, and has no route.
+        Ok(unsafe { Self::from_raw(ptr) })
+    }
+
+    /// Returns the DS field for an outer header: `ds` with the ECN bits of the packet's IP header
+    /// as RFC 6040 wants them when encapsulating.
+    #[inline]
+    pub(crate) fn ecn_for_outer(&self, ds: u8) -> u8 {
+        if self.ip_protocol().is_none() {
+            return ds;
+        }
+        // SAFETY: The buffer is valid, and begins with an IP header.
+        unsafe { bindings::ip_tunnel_ecn_encap(ds, self.raw()) }
+    }
+
+    /// Returns whether the packet stands for several that are yet to be cut (GSO).
+    #[inline]
+    pub(crate) fn is_gso(&self) -> bool {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_is_gso(self.raw()) }
+    }
+
+    /// Cuts a GSO packet. The pieces share its memory and may have their checksums unfinished.
+    ///
+    /// Errors: `ENOMEM`, `EINVAL` if its headers are broken, `EPROTONOSUPPORT`; it is dropped. A
+    /// packet that needs no cutting comes back as it is.
+    pub(crate) fn segment(self) -> Result<SkbList<PacketOut>> {
+        // SAFETY: The buffer is valid.
+        let segments = from_err_ptr(unsafe {
+            bindings::skb_gso_segment(self.raw(), bindings::segment_features())
+        });
+        let segments = match segments {
+            Ok(segments) => segments,
+            Err(e) => {
+                self.drop_for(DropReason::SkbGsoSeg);
+                return Err(e);
+            }
+        };
+        let mut list;
+        if segments.is_null() {
+            list = SkbList::new();
+            list.push_back(self);
+        } else {
+            // SAFETY: The callee returned a chain of buffers that is ours. They have the route of this one: none.
+            list = unsafe { SkbList::from_chain(segments) };
+            self.consume();
+        }
+        Ok(list)
+    }
+
+    /// Lets go of the socket that the packet is accounted to.
+    pub(crate) fn orphan(&mut self) {
+        // SAFETY: The buffer is valid.
+        unsafe { bindings::skb_orphan(self.raw()) };
+    }
+
+    /// Copies the whole packet out, computing the checksum that was left for the hardware on the
+    /// way (`skb_copy_and_csum_dev`). Where that is zero it becomes all ones, which is the same number
+    /// to a receiver: in UDP, zero stands for none, and over IPv6 there must be one.
+    ///
+    /// Returns `false`, and writes nothing useful, if `to` is not as long as the packet or the
+    /// packet's checksum fields are out of its bounds.
+    pub(crate) fn copy_finished(&self, to: &mut [u8]) -> bool {
+        if to.len() != self.len() {
+            return false;
+        }
+        // SAFETY: The buffer is valid.
+        if unsafe { bindings::skb_is_csum_partial(self.raw()) } {
+            // SAFETY: All views of the union are plain integers.
+            let fields = unsafe { self.headers().__bindgen_anon_1.__bindgen_anon_1 };
+            let start = usize::from(fields.csum_start).checked_sub(self.headroom());
+            let Some(start) = start.filter(|start| *start <= self.linear().len()) else {
+                return false;
+            };
+            let at = start.saturating_add(usize::from(fields.csum_offset));
+            if at.saturating_add(2) > to.len() {
+                return false;
+            }
+            // SAFETY: `to` has room for the whole packet, and the checksum fields were checked.
+            unsafe { bindings::skb_copy_and_csum_dev(self.raw(), to.as_mut_ptr()) };
+            if let Some(sum @ [0, 0]) = to.get_mut(at..at + 2) {
+                sum.fill(0xff);
+            }
+            return true;
+        }
+        self.copy_bits(0, to).is_ok()
+    }
+
+    /// Returns how the packet is to be cut, if it is a TCP GSO packet over IPv4 or IPv6 with nothing special about
+    /// it: how much payload each piece gets, and where the header with the checksum begins.
+    ///
+    /// Special are tunnels, checksums that are there already, IPv4 numbers that stay the same, accurate ECN,
+    /// what user space says without proof (`SKB_GSO_DODGY`), and pages that the CPU cannot read.
+    #[inline]
+    pub(crate) fn plain_tcp_gso(&self) -> Option<(usize, usize)> {
+        const PLAIN: u32 =
+            (bindings::SKB_GSO_TCPV4 | bindings::SKB_GSO_TCPV6 | bindings::SKB_GSO_TCP_ECN) as u32;
+        const TCP_CHECKSUM: u16 = 16;
+
+        // SAFETY: The buffer and its shared info are valid; all views of the union are plain integers.
+        let (kind, size, fields) = unsafe {
+            let shared = self.shared_info();
+            let fields = self.headers().__bindgen_anon_1.__bindgen_anon_1;
+            ((*shared).gso_type, (*shared).gso_size, fields)
+        };
+        if kind == 0 || kind & !PLAIN != 0 || fields.csum_offset != TCP_CHECKSUM {
+            return None;
+        }
+        // SAFETY: The buffer is valid.
+        if !unsafe { bindings::skb_is_simple_to_cut(self.raw()) } {
+            return None;
+        }
+        let start = usize::from(fields.csum_start).checked_sub(self.headroom())?;
+        Some((usize::from(size), start))
+    }
+
+    /// Copies bytes out of the packet. Returns their Internet checksum, not folded (`skb_copy_and_csum_bits`);
+    /// `None`, and copies nothing, if the packet does not reach that far.
+    #[inline]
+    pub(crate) fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
+        if offset.checked_add(to.len())? > self.len() {
+            return None;
+        }
+        let (offset, len) = (i32::try_from(offset).ok()?, i32::try_from(to.len()).ok()?);
+        // SAFETY: The buffer is valid and has these bytes, and `to` is valid for writes of as many.
+        Some(unsafe { bindings::skb_copy_and_csum_bits(self.raw(), offset, to.as_mut_ptr(), len) })
+    }
+
+    /// Returns whether the sender wants to be told when the packet leaves (`SO_TIMESTAMPING`).
+    #[inline]
+    pub(crate) fn wants_timestamp(&self) -> bool {
+        // SAFETY: The shared info of a valid buffer is valid.
+        unsafe { (*self.shared_info()).tx_flags != 0 }
+    }
+
+    /// Returns the flow that the packet belongs to; its hash is computed if it is not known yet.
+    #[inline]
+    pub(crate) fn flow(&self) -> Flow {
+        Flow {
+            // SAFETY: The buffer is valid. Only the hash in it is written, which nobody else uses.
+            hash: unsafe { bindings::skb_get_hash(self.raw()) },
+            socket: self.skb().sk as usize,
+        }
+    }
+}

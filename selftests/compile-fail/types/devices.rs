@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Only a device that has a statistic for each CPU can be counted on.
+
+use core::ffi::CStr;
+
+use crate::net::{
+    device::{CountedDevice, NetDevice, Trouble},
+    namespace::Net,
+    rtnl,
+};
+
+fn a_foreign_device_is_not_counted_on(net: &Net, name: &CStr) {
+    let rtnl = rtnl::lock();
+    if let Some(dev) = NetDevice::by_name(net, name, &rtnl) {
+        dev.count_received(1); //~ E0599
+        dev.count_sent(1, 1); //~ E0599
+        dev.count_trouble(Trouble::Sending, 1);
+    }
+}
+
+fn one_of_ours_is(dev: &CountedDevice) {
+    dev.count_received(1);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A buffer goes the way that is its own.
+
+use crate::{
+    net::{
+        icmp,
+        napi::Receiver,
+        skb::{Control, DatagramIn, PacketOut, Protocol, Routed, SkBuff},
+        skb_list::SkbList,
+    },
+    socket,
+};
+
+fn needs_send<T: Send>(_: T) {}
+
+fn a_received_datagram_is_no_packet(receiver: &mut Receiver<'_>, datagram: SkBuff<DatagramIn>) {
+    receiver.gro_receive(datagram); //~ E0308
+}
+
+fn a_packet_is_no_datagram(peer: &crate::peer::Peer, packets: SkbList<PacketOut>) {
+    let _ = socket::send_to_peer(peer, packets); //~ E0308
+}
+
+fn an_icmp_error_needs_the_route(mut packet: SkBuff<PacketOut>) {
+    icmp::host_unreachable(&mut packet, Protocol::Ipv4); //~ E0308
+}
+
+fn a_packet_with_its_route_is_not_handed_on(packet: SkBuff<Routed>) {
+    needs_send(packet); //~ E0277
+}
+
+fn nor_kept(mut list: SkbList<Routed>, //~ E0277
+) {
+    let _ = list.pop_front(); //~ E0599
+}
+
+fn nor_written_to(mut packet: SkBuff<Routed>) {
+    packet.set_control(Control::default()); //~ E0599
+}
+
+fn without_it_it_may_be(packet: SkBuff<PacketOut>, datagram: SkBuff<DatagramIn>) {
+    needs_send((packet, datagram));
+}
