@@ -190,20 +190,19 @@ fn clamping_is_idempotent_and_does_not_change_the_public_key() {
 
 #[test]
 fn aead_as_another_implementation_and_back() {
-    let mut numbers = Numbers(2);
-    for _ in 0..50 {
+    fn check<const PLAIN: usize, const SEALED: usize>(numbers: &mut Numbers) {
         let key = Secret::new(&numbers.bytes());
-        let plain: [u8; 32] = numbers.bytes();
+        let plain: [u8; PLAIN] = numbers.bytes();
         let additional: [u8; 32] = numbers.bytes();
         let counter = numbers.next();
-        let mut sealed = [0; 48];
+        let mut sealed = [0; SEALED];
         aead_seal(&key, counter, &additional, &plain, &mut sealed);
         assert_eq!(
             sealed[..],
             sealed_by_crate(key.expose(), counter, &additional, &plain)
         );
 
-        let mut opened = [0; 32];
+        let mut opened = [0; PLAIN];
         assert!(aead_open(&key, counter, &additional, &sealed, &mut opened));
         assert_eq!(opened, plain);
         assert!(!aead_open(
@@ -213,9 +212,16 @@ fn aead_as_another_implementation_and_back() {
             &sealed,
             &mut opened
         ));
-        let bit = numbers.below(8 * 48) as usize;
+        let bit = numbers.below(8 * SEALED as u64) as usize;
         sealed[bit / 8] ^= 1 << (bit % 8);
         assert!(!aead_open(&key, counter, &additional, &sealed, &mut opened));
+    }
+    let mut numbers = Numbers(2);
+    for _ in 0..50 {
+        // The fields of a handshake: nothing, a timestamp, a key.
+        check::<0, 16>(&mut numbers);
+        check::<12, 28>(&mut numbers);
+        check::<32, 48>(&mut numbers);
     }
 }
 
@@ -267,15 +273,48 @@ fn data_key_of_rfc_8439() {
     );
 }
 
+/// Every length of a packet that there may be on most links, and some longer ones.
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..=2048).chain([4095, 4096, 4097, 65520, 65535])
+}
+
+/// A buffer in the middle of memory that is not its own: at any address, and next to what must stay.
+struct Placed {
+    memory: Vec<u8>,
+    at: std::ops::Range<usize>,
+}
+
+impl Placed {
+    fn new(numbers: &mut Numbers, buffer: &[u8]) -> Self {
+        let before = numbers.below(64) as usize;
+        Self {
+            memory: [&vec![0xee; before], buffer, &[0xee; 64]].concat(),
+            at: before..before + buffer.len(),
+        }
+    }
+
+    fn buffer(&mut self) -> &mut [u8] {
+        &mut self.memory[self.at.clone()]
+    }
+
+    /// What has become of the buffer.
+    fn finish(self) -> Vec<u8> {
+        let (before, after) = (&self.memory[..self.at.start], &self.memory[self.at.end..]);
+        assert!(before.iter().chain(after).all(|&byte| byte == 0xee));
+        self.memory[self.at].to_vec()
+    }
+}
+
 #[test]
 fn data_key_seals_as_another_implementation() {
     let mut numbers = Numbers(4);
-    for length in (0..400).chain([1024, 1420, 1424, 4095, 4096, 4097, 65535]) {
+    for length in lengths() {
         let secret = Secret::new(&numbers.bytes());
         let counter = numbers.next();
         let plain = numbers.vec(length);
-        let mut buffer = buffer_for(&plain);
-        assert!(DataKey::new(&secret).seal_in_place(counter, &mut buffer));
+        let mut placed = Placed::new(&mut numbers, &buffer_for(&plain));
+        assert!(DataKey::new(&secret).seal_in_place(counter, placed.buffer()));
+        let buffer = placed.finish();
         // Nothing of the one-time key stays.
         assert_eq!(buffer[..64], [0; 64]);
         assert_eq!(
@@ -286,39 +325,93 @@ fn data_key_seals_as_another_implementation() {
     }
 }
 
-/// A sealed message as it is received, taken apart: key, counter, plaintext, ciphertext, tag.
-fn sealed(numbers: &mut Numbers, length: usize) -> (DataKey, u64, Vec<u8>, Vec<u8>, [u8; 16]) {
-    let secret = Secret::new(&numbers.bytes());
-    let counter = numbers.next();
-    let plain = numbers.vec(length);
-    let message = sealed_by_crate(secret.expose(), counter, &[], &plain);
-    let (text, tag) = message.split_last_chunk().unwrap();
-    (DataKey::new(&secret), counter, plain, text.to_vec(), *tag)
+/// A sealed message as it is received, taken apart.
+struct Sealed {
+    key: DataKey,
+    counter: u64,
+    plain: Vec<u8>,
+    text: Vec<u8>,
+    tag: [u8; 16],
 }
 
-/// A buffer for the decryption of `text`, with rubbish in front.
-fn copy_of(text: &[u8]) -> Vec<u8> {
-    let mut buffer = vec![0xcc; DataKey::SCRATCH];
-    buffer.extend_from_slice(text);
-    buffer
+impl Sealed {
+    /// Of a crate's.
+    fn new(numbers: &mut Numbers, length: usize) -> Self {
+        let secret = Secret::new(&numbers.bytes());
+        let counter = numbers.next();
+        let plain = numbers.vec(length);
+        let message = sealed_by_crate(secret.expose(), counter, &[], &plain);
+        let (text, tag) = message.split_last_chunk().unwrap();
+        Self {
+            key: DataKey::new(&secret),
+            counter,
+            plain,
+            text: text.to_vec(),
+            tag: *tag,
+        }
+    }
+
+    /// The ciphertext, with rubbish in front.
+    fn buffer(&self) -> Vec<u8> {
+        [&[0xcc; DataKey::SCRATCH], &self.text[..]].concat()
+    }
+
+    /// The message, with rubbish in front.
+    fn message(&self) -> Vec<u8> {
+        [&self.buffer()[..], &self.tag].concat()
+    }
+
+    /// Opens it both ways, which must not differ. Whether it is authentic.
+    fn opens(&self, numbers: &mut Numbers) -> bool {
+        let mut opened = Placed::new(numbers, &vec![0xcc; 64 + self.text.len()]);
+        let mut message = Placed::new(numbers, &self.message());
+        let first = self
+            .key
+            .open(self.counter, message.buffer(), opened.buffer());
+        message.finish();
+        let opened = opened.finish();
+        assert_eq!(opened[..64], [0; 64]);
+
+        let mut alone = Placed::new(numbers, &self.buffer());
+        let second = self.key.open_alone(self.counter, alone.buffer(), &self.tag);
+        let alone = alone.finish();
+        assert_eq!(alone[..64], [0; 64]);
+
+        assert_eq!(first, second);
+        if first {
+            assert_eq!(opened[64..], self.plain);
+            assert_eq!(alone[64..], self.plain);
+        } else {
+            // Unauthentic text is not even decrypted where the check comes first.
+            assert_eq!(alone[64..], self.text);
+        }
+        first
+    }
+
+    fn flip_text(&mut self, bit: usize) {
+        self.text[bit / 8] ^= 1 << (bit % 8);
+    }
+
+    fn flip_tag(&mut self, bit: usize) {
+        self.tag[bit / 8] ^= 1 << (bit % 8);
+    }
 }
 
 #[test]
 fn data_key_opens_what_another_implementation_sealed() {
     let mut numbers = Numbers(5);
-    for length in (0..200).chain([1424, 4097, 65520]) {
-        let (key, counter, plain, text, tag) = sealed(&mut numbers, length);
-
-        let mut buffer = vec![0xcc; 64 + length];
-        let mut message = copy_of(&[&text[..], &tag].concat());
-        assert!(key.open(counter, &mut message, &mut buffer));
-        assert_eq!(buffer[..64], [0; 64]);
-        assert_eq!(buffer[64..], plain);
-
-        let mut buffer = copy_of(&text);
-        assert!(key.open_alone(counter, &mut buffer, &tag));
-        assert_eq!(buffer[..64], [0; 64]);
-        assert_eq!(buffer[64..], plain);
+    for length in lengths() {
+        let mut sealed = Sealed::new(&mut numbers, length);
+        assert!(sealed.opens(&mut numbers), "length {length}");
+        if length > 0 {
+            let bit = numbers.below(8 * length as u64) as usize;
+            sealed.flip_text(bit);
+            assert!(!sealed.opens(&mut numbers), "length {length}, bit {bit}");
+            sealed.flip_text(bit);
+        }
+        let bit = numbers.below(8 * 16) as usize;
+        sealed.flip_tag(bit);
+        assert!(!sealed.opens(&mut numbers), "length {length}, bit {bit}");
     }
 }
 
@@ -326,47 +419,38 @@ fn data_key_opens_what_another_implementation_sealed() {
 fn data_key_refuses_every_flipped_bit() {
     let mut numbers = Numbers(6);
     for length in [0, 1, 16, 33] {
-        let (key, counter, _, mut text, mut tag) = sealed(&mut numbers, length);
-        let open = |text: &[u8], tag: &[u8; 16], counter: u64| {
-            let mut buffer = vec![0xcc; 64 + length];
-            let mut message = copy_of(&[text, tag].concat());
-            let first = key.open(counter, &mut message, &mut buffer);
-            assert_eq!(buffer[..64], [0; 64]);
-            let mut buffer = copy_of(text);
-            let second = key.open_alone(counter, &mut buffer, tag);
-            assert_eq!(first, second);
-            // Unauthentic text is not even decrypted where the check comes first.
-            assert!(second || buffer[64..] == *text);
-            assert_eq!(buffer[..64], [0; 64]);
-            first
-        };
-        assert!(open(&text, &tag, counter));
-        assert!(!open(&text, &tag, counter ^ 1));
+        let mut sealed = Sealed::new(&mut numbers, length);
+        assert!(sealed.opens(&mut numbers));
+        sealed.counter ^= 1;
+        assert!(!sealed.opens(&mut numbers));
+        sealed.counter ^= 1;
         for bit in 0..8 * length {
-            text[bit / 8] ^= 1 << (bit % 8);
-            assert!(!open(&text, &tag, counter));
-            text[bit / 8] ^= 1 << (bit % 8);
+            sealed.flip_text(bit);
+            assert!(!sealed.opens(&mut numbers));
+            sealed.flip_text(bit);
         }
         for bit in 0..8 * 16 {
-            tag[bit / 8] ^= 1 << (bit % 8);
-            assert!(!open(&text, &tag, counter));
-            tag[bit / 8] ^= 1 << (bit % 8);
+            sealed.flip_tag(bit);
+            assert!(!sealed.opens(&mut numbers));
+            sealed.flip_tag(bit);
         }
+        assert!(sealed.opens(&mut numbers));
     }
 }
 
 #[test]
 fn data_key_refuses_lengths_that_do_not_fit() {
     let mut numbers = Numbers(7);
-    let (key, counter, _, text, tag) = sealed(&mut numbers, 32);
+    let sealed = Sealed::new(&mut numbers, 32);
+    let (key, counter) = (&sealed.key, sealed.counter);
     for length in 0..80 {
         assert!(!key.seal_in_place(counter, &mut vec![1; length]));
     }
     for length in 0..64 {
         let mut buffer = vec![1; length];
-        assert!(!key.open_alone(counter, &mut buffer, &tag));
+        assert!(!key.open_alone(counter, &mut buffer, &sealed.tag));
     }
-    let message = copy_of(&[&text[..], &tag].concat());
+    let message = sealed.message();
     for length in (0..200).filter(|length| *length != message.len()) {
         let mut message = message.clone();
         message.resize(length, 0);
