@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tests, one module for each of the driver's.
+//! The tests: one module for each of the driver's, and one for each source of vectors that goes across them.
 
 mod allowedips;
 mod attribute;
@@ -14,6 +14,7 @@ mod noise;
 mod ratelimiter;
 mod replay;
 mod segment;
+mod snow;
 mod tai64n;
 
 use crate::numbers::Numbers;

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The handshake, compared byte by byte with another implementation of Noise (the crate `snow`).
+//! The handshake. For its bytes and keys see `snow.rs`.
 
 use super::Numbers;
-use crate::bindings::plan_random;
-use crate::crypto::{DataKey, Secret};
+use crate::crypto::Secret;
 use crate::messages::{Initiation, Response, INITIATION_INTERVAL};
 use crate::noise::{
     open_initiation, Handshake, OpenedInitiation, Rejected, SessionKeys, State, StaticIdentity,
 };
 use crate::tai64n::Tai64n;
 
-const PARAMETERS: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
-const PROLOGUE: &[u8] = b"WireGuard v1 zx2c4 Jason@zx2c4.com";
 const SECOND: u64 = 1_000_000_000;
 
 fn at(seconds: u64) -> Tai64n {
@@ -126,88 +123,6 @@ fn states_and_indices() {
     assert!(pair.ours.begin_session().is_some());
     assert_eq!(pair.ours.state(), State::Idle);
     assert_eq!(pair.ours.local_index(), None);
-}
-
-#[test]
-fn the_same_bytes_and_keys_as_another_implementation() {
-    let mut numbers = Numbers(50);
-    for round in 0..20u64 {
-        let [initiator_private, responder_private, our_ephemeral, their_ephemeral]: [[u8; 32]; 4] =
-            std::array::from_fn(|_| numbers.bytes());
-        let psk: [u8; 32] = if round % 2 == 0 {
-            [0; 32]
-        } else {
-            numbers.bytes()
-        };
-        let initiator = identity(&initiator_private);
-        let responder = identity(&responder_private);
-        let timestamp = at(round);
-
-        // Theirs.
-        let builder = || snow::Builder::new(PARAMETERS.parse().unwrap()).prologue(PROLOGUE);
-        let mut snow_initiator = builder()
-            .local_private_key(&initiator_private)
-            .remote_public_key(responder.public())
-            .fixed_ephemeral_key_for_testing_only(&our_ephemeral)
-            .psk(2, &psk)
-            .build_initiator()
-            .unwrap();
-        let mut snow_responder = builder()
-            .local_private_key(&responder_private)
-            .fixed_ephemeral_key_for_testing_only(&their_ephemeral)
-            .psk(2, &psk)
-            .build_responder()
-            .unwrap();
-        let mut snow_initiation = [0; 108];
-        let mut snow_response = [0; 48];
-        let length = snow_initiator
-            .write_message(timestamp.as_bytes(), &mut snow_initiation)
-            .unwrap();
-        assert_eq!(length, 108);
-        let mut payload = [0; 12];
-        snow_responder
-            .read_message(&snow_initiation, &mut payload)
-            .unwrap();
-        assert_eq!(&payload, timestamp.as_bytes());
-        let length = snow_responder
-            .write_message(&[], &mut snow_response)
-            .unwrap();
-        assert_eq!(length, 48);
-        snow_initiator
-            .read_message(&snow_response, &mut [])
-            .unwrap();
-        let snow_initiator = snow_initiator.into_stateless_transport_mode().unwrap();
-        let snow_responder = snow_responder.into_stateless_transport_mode().unwrap();
-
-        // Ours, with the same ephemeral keys.
-        let mut ours = Handshake::new(responder.public(), &Secret::new(&psk));
-        let mut theirs = Handshake::new(initiator.public(), &Secret::new(&psk));
-        plan_random(&our_ephemeral);
-        let initiation = ours.create_initiation(&initiator, 1, timestamp).unwrap();
-        assert_eq!(initiation.to_bytes()[8..116], snow_initiation);
-        let opened = open_initiation(&responder, &initiation).unwrap();
-        assert_eq!(opened.remote_static(), initiator.public());
-        theirs.accept_initiation(&responder, opened, 0).unwrap();
-        plan_random(&their_ephemeral);
-        let response = theirs.create_response(2).unwrap();
-        assert_eq!(response.to_bytes()[12..60], snow_response);
-        assert!(ours.consume_response(&initiator, &response));
-
-        // The keys, by what they encrypt.
-        let counter = numbers.next() >> 1;
-        let plain = numbers.vec(100);
-        for (keys, snow) in [
-            (ours.begin_session().unwrap(), &snow_initiator),
-            (theirs.begin_session().unwrap(), &snow_responder),
-        ] {
-            let mut sealed = [&[0; 64][..], &plain, &[0; 16]].concat();
-            assert!(DataKey::new(&keys.sending).seal_in_place(counter, &mut sealed));
-            let mut snow_sealed = [0; 116];
-            snow.write_message(counter, &plain, &mut snow_sealed)
-                .unwrap();
-            assert_eq!(sealed[64..], snow_sealed);
-        }
-    }
 }
 
 #[test]
