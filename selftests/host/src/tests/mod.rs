@@ -16,6 +16,7 @@ mod replay;
 mod segment;
 mod snow;
 mod tai64n;
+mod wycheproof;
 
 use crate::numbers::Numbers;
 
