@@ -619,3 +619,8 @@ impl Handshake {
 #[cfg(CONFIG_KUNIT = "y")]
 #[path = "tests/noise.rs"]
 mod kunit;
+
+// Where the host's tests are built: it needs what is private here.
+#[cfg(test)]
+#[path = "../selftests/host/src/tests/published.rs"]
+mod published;

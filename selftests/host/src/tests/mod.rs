@@ -21,7 +21,7 @@ mod wycheproof;
 use crate::numbers::Numbers;
 
 /// Bytes written as hexadecimal digits; anything between them is skipped.
-fn hex(digits: &str) -> Vec<u8> {
+pub(crate) fn hex(digits: &str) -> Vec<u8> {
     let digits: Vec<u8> = digits
         .chars()
         .filter_map(|digit| digit.to_digit(16))
