@@ -24,7 +24,7 @@ use kernel::{
 };
 use pin_init::PinInit;
 
-use crate::{bindings, gfp::Gfp};
+use crate::{bindings, compat::rcu_barrier, gfp::Gfp};
 
 pub(crate) use kernel::{
     alloc::AllocError,
@@ -405,7 +405,7 @@ pub(crate) fn wait_for_all() {
     const MANY_ROUNDS: u32 = 1000;
 
     for _ in 0..MANY_ROUNDS {
-        kernel::sync::rcu::rcu_barrier();
+        rcu_barrier();
         if ALIVE.load(Relaxed) == 0 {
             return;
         }

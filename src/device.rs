@@ -21,6 +21,7 @@ use kernel::{
 
 use crate::{
     allowedips::{AllowedIps, Writer},
+    compat::{rcu_barrier, ENONET},
     cookie::{CookieSecret, MacKeys},
     cpu,
     crypto::Secret,
@@ -732,7 +733,7 @@ impl Notified for Device {
         drop(rtnl);
         // Once for what names the keypairs in the index table, once for them.
         for _ in 0..2 {
-            kernel::sync::rcu::rcu_barrier();
+            rcu_barrier();
         }
     }
 }

@@ -10,6 +10,7 @@
 use kernel::{prelude::*, sync::atomic::Relaxed, workqueue::WorkItem};
 
 use crate::{
+    compat::{EKEYREJECTED, ENOKEY},
     cookie::{mac1_of, mac2_is_valid, MacKeys},
     cpu,
     crypto::{random_is_ready, wait_for_random, with_wiped_stack},

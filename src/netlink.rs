@@ -8,10 +8,11 @@
 #![forbid(unsafe_code)]
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use kernel::{module::this_module, prelude::*};
+use kernel::prelude::*;
 
 use crate::{
     bindings,
+    compat::{this_module, EBADR, EOPNOTSUPP, EPFNOSUPPORT},
     crypto::{with_wiped_stack, Secret},
     device::{Config, Device},
     endpoint::Endpoint,

@@ -8,6 +8,7 @@ use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
     batch::{Batch, Direction, Helper},
+    compat::EBADMSG,
     crypto::DataKey,
     device::Device,
     endpoint::Endpoint,

@@ -8,6 +8,7 @@ use kernel::{prelude::*, workqueue::WorkItem};
 
 use crate::{
     batch::{Batch, Direction, Helper},
+    compat::{EDESTADDRREQ, ELOOP, ENOKEY, EPROTONOSUPPORT},
     cpu,
     device::Device,
     events,

@@ -11,6 +11,7 @@ use kernel::{
 };
 
 use crate::{
+    compat::{EADDRINUSE, EAFNOSUPPORT, EDESTADDRREQ, ENONET},
     cpu::SoftirqsDisabled,
     device::Device,
     endpoint::Endpoint,

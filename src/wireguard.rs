@@ -10,6 +10,8 @@ use kernel::{prelude::*, sync::Arc};
 
 #[path = "../rust/bindings/mod.rs"]
 mod bindings;
+#[path = "../rust/compat.rs"]
+mod compat;
 #[path = "../rust/cpu.rs"]
 mod cpu;
 #[path = "../rust/crypto.rs"]

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     bindings,
+    compat::{EAFNOSUPPORT, EHOSTUNREACH, ENONET},
     gfp::Gfp,
     rcu::{self, Borrowed, Guard, RcuArc},
 };

@@ -17,6 +17,9 @@ mod allowedips;
 mod attribute;
 #[allow(dead_code)]
 mod bindings;
+mod compat {
+    pub(crate) use kernel::sync::rcu::rcu_barrier;
+}
 #[path = "../../../src/cookie.rs"]
 mod cookie;
 #[path = "../../../rust/crypto.rs"]

@@ -47,6 +47,9 @@ mod send;
 mod staged;
 
 // What stands in.
+mod compat {
+    pub(crate) use kernel::{error::code::*, sync::rcu::rcu_barrier};
+}
 mod standin;
 use standin::{
     bindings, cpu, crypto, device, endpoint, events, handshake, net, noise, peer, socket, sync,
