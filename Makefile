@@ -6,7 +6,10 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 # What scripts/ reads from the environment.
-export KVER KDIR MIRROR DESTDIR MODULE WIREGUARD_BUILD
+export KVER KDIR MIRROR DESTDIR MODULE
+ifdef WIREGUARD_BUILD
+export WIREGUARD_BUILD := $(abspath $(WIREGUARD_BUILD))
+endif
 # Each line of a recipe is a process of its own, and progress has one clock (scripts/lib.sh).
 export WIREGUARD_STARTED := $(or $(WIREGUARD_STARTED),$(shell date +%s))
 
@@ -26,7 +29,7 @@ setup: ## the build environment and the kernel, which the other targets make whe
 	@$(if $(KDIR),,scripts/setup)
 
 .PHONY: demo
-demo: module ## the picture that WireGuard is explained with, live in a virtual machine
+demo: setup module ## the picture that WireGuard is explained with, live in a virtual machine
 	@scripts/vm --timeout 600 -- selftests/demo.sh
 
 .PHONY: test
@@ -39,19 +42,20 @@ test-debug: setup ## the tests on a kernel with KASAN, lockdep, kmemleak and fai
 	@selftests/debug
 
 .PHONY: compare
-compare: module ## our module against the C one, in all that they do
+compare: setup module ## our module against the C one, in all that they do
 	@selftests/compare
 
 .PHONY: bench
-bench: module ## our module against the C one, in guest instructions
+bench: setup module ## our module against the C one, in guest instructions
 	@selftests/bench
 
 .PHONY: module
-module: setup ## build/wireguard.ko
+module: ## build/wireguard.ko
+	@$(if $(KDIR),,scripts/setup --build)
 	@scripts/module
 
 .PHONY: shell
-shell: module ## a prompt in the virtual machine, with the module at hand
+shell: setup module ## a prompt in the virtual machine, with the module at hand
 	@scripts/vm --shell
 
 .PHONY: install
@@ -73,7 +77,8 @@ distclean: ## removes all of build/
 # For the tests and for who works on the code.
 
 .PHONY: clippy
-clippy: setup
+clippy:
+	@$(if $(KDIR),,scripts/setup --build)
 	@scripts/module CLIPPY=1
 
 .PHONY: rustfmt rustfmt-check

@@ -5,7 +5,9 @@
 set -euo pipefail
 
 project=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
-build=${WIREGUARD_BUILD:-$project/build}
+# Absolute, also for the scripts that this one calls from elsewhere.
+build=$(realpath -m -- "${WIREGUARD_BUILD:-$project/build}")
+export WIREGUARD_BUILD=$build
 environment=$build/env
 
 # Progress goes to stderr, so that a script's own output can be read by another program. Its clock starts with the first
@@ -24,6 +26,9 @@ need_space() {
 	[ "$free" -ge "$1" ] || die "$2 needs $1 MB of free disk in $build, and there are $free MB: free some, or set WIREGUARD_BUILD to a folder elsewhere"
 }
 
+# What a script that uses quiet() undoes at its end, however it comes: to be defined anew there.
+on_exit() { :; }
+
 # Runs a command whose output matters only when it fails: quiet LOGFILE COMMAND...
 # A line a quarter of a minute tells that it is alive.
 quiet() {
@@ -32,13 +37,13 @@ quiet() {
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	# shellcheck disable=SC2064 # the process of now
-	trap "kill $pid 2>/dev/null || true" EXIT
+	trap "kill $pid 2>/dev/null && wait $pid 2>/dev/null; on_exit" EXIT
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		waited=$((waited + 1))
 		[ $((waited % 75)) != 0 ] || say "  ... $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-100)"
 	done
-	trap - EXIT
+	trap on_exit EXIT
 	if ! wait "$pid"; then
 		tail -n 30 "$log" >&2
 		die "this failed: $* (all of its output: $log)"
