@@ -45,6 +45,10 @@ test-debug: setup ## the tests on a kernel with KASAN, lockdep, kmemleak and fai
 compare: setup module ## our module against the C one, in all that they do
 	@selftests/compare
 
+.PHONY: matrix
+matrix: ## the module built for, and tried on, every kernel of Debian that it is for (KERNELS="..." these)
+	@scripts/matrix $(KERNELS)
+
 .PHONY: bench
 bench: setup module ## our module against the C one, in guest instructions
 	@selftests/bench
