@@ -24,8 +24,11 @@ mod linux_7_2 {
     use kernel::{bindings, prelude::*, ModuleMetadata};
 
     // The layout that `errno` counts on, by an error that this crate does have.
-    // SAFETY: Both types have the same size, and every bit pattern is an `i32`.
-    const _: () = assert!(unsafe { transmute::<Error, i32>(EINVAL) } == -(bindings::EINVAL as i32));
+    const _: () = {
+        // SAFETY: Both types have the same size, and every bit pattern is an `i32`.
+        let number = unsafe { transmute::<Error, i32>(EINVAL) };
+        assert!(number == -(bindings::EINVAL as i32));
+    };
 
     const fn errno(number: u32) -> Error {
         assert!(number != 0 && number <= bindings::MAX_ERRNO);
@@ -42,7 +45,8 @@ mod linux_7_2 {
         ENOKEY ENONET EOPNOTSUPP EPFNOSUPPORT EPROTONOSUPPORT
     }
 
-    /// Returns the `THIS_MODULE` of this module.
+    /// Returns the `THIS_MODULE` of this module, of which newer kernels need to know the type.
+    #[expect(clippy::extra_unused_type_parameters)]
     pub(crate) const fn this_module<M: ModuleMetadata>() -> &'static ThisModule {
         &crate::THIS_MODULE
     }
