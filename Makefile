@@ -70,6 +70,11 @@ install: ## the module into the running kernel's updates/ (or DESTDIR), where it
 uninstall: ## the C module again
 	@scripts/install --remove
 
+.PHONY: deb
+deb: ## build/deb/wireguard-rust-dkms_*.deb, which builds the module for every kernel that Debian built with Rust
+	@scripts/setup --environment
+	@scripts/deb
+
 .PHONY: clean
 clean: ## removes what was built of this project; keeps the environment and the kernel
 	@scripts/clean
