@@ -75,6 +75,10 @@ deb: ## build/deb/wireguard-rust-dkms_*.deb, which builds the module for every k
 	@scripts/setup --environment
 	@scripts/deb
 
+.PHONY: test-deb
+test-deb: setup ## that package on a clean machine: installed, upgraded, booted, purged (an hour without KVM)
+	@selftests/run package package-machine
+
 .PHONY: clean
 clean: ## removes what was built of this project; keeps the environment and the kernel
 	@scripts/clean
