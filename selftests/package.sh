@@ -43,7 +43,7 @@ prepare() {
 	mkdir -p "$work/source/DEBIAN" "$work/source/usr/src"
 	printf '%s\n' "Package: $source" "Version: $version" 'Architecture: all' 'Maintainer: nobody' 'Description: source' >"$work/source/DEBIAN/control"
 	# The part that is wanted, in a folder of the name that it has in the archive.
-	tar -C "$build/kernel-source/$version" -cf "$work/source/usr/src/$source.tar.xz" --transform "s,^,$source/," \
+	tar -C "$build/kernel-source/$version" -cf "$work/source/usr/src/$source.tar.xz" --transform "flags=r;s,^,$source/," \
 		Makefile Kbuild scripts rust include arch init lib tools drivers/base || return
 	inner "
 		apt-get -o APT::Sandbox::User=root download linux-headers-$release=$version linux-headers-${release%-*}-common=$version linux-kbuild-${release%-*}=$version
@@ -67,7 +67,7 @@ check "its code is that of make module" same_code
 chapter "Kernels that it cannot serve"
 # Told by the hook, after DKMS has skipped: the kernel's package is installed all the same.
 skipped() { # skipped WORDS REASON SCRIPT
-	check_prints "$1" "kernel $release keeps its C module for WireGuard: $2" \
+	check_prints "$1" "kernel ${release//+/[+]} keeps its C module for WireGuard: ${2//+/[+]}" \
 		inner "set -e; dkms uninstall --all wireguard-rust/\$(dpkg-query --show --showformat '\${Version}' wireguard-rust-dkms) >/dev/null 2>&1 || true
 			dkms unbuild --all wireguard-rust/\$(dpkg-query --show --showformat '\${Version}' wireguard-rust-dkms) >/dev/null 2>&1 || true
 			config=\$(readlink -f /lib/modules/$release/build)/.config
