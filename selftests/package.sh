@@ -43,7 +43,7 @@ prepare() {
 	mkdir -p "$work/source/DEBIAN" "$work/source/usr/src"
 	printf '%s\n' "Package: $source" "Version: $version" 'Architecture: all' 'Maintainer: nobody' 'Description: source' >"$work/source/DEBIAN/control"
 	# The part that is wanted, in a folder of the name that it has in the archive.
-	tar -C "$build/kernel-source/$version" -cf "$work/source/usr/src/$source.tar.xz" --transform "flags=r;s,^,$source/," \
+	tar -C "$kernel/source/" -cf "$work/source/usr/src/$source.tar.xz" --transform "flags=r;s,^,$source/," \
 		Makefile Kbuild scripts rust include arch init lib tools drivers/base || return
 	inner "
 		apt-get -o APT::Sandbox::User=root download linux-headers-$release=$version linux-headers-${release%-*}-common=$version linux-kbuild-${release%-*}=$version
