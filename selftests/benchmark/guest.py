@@ -59,10 +59,12 @@ def load(which):
         run("insmod", C_MODULE)
     elif which == "ours":
         run("modprobe", "wireguard")
+    elif which == "older":
+        run("insmod", "/out/older.ko")
     with open("/proc/modules") as file:
         line = next((line for line in file if line.startswith("wireguard ")), None)
-    # Of the two only ours is out of the tree (O): that the right one is measured is checked, not believed.
-    if line is None or ("(O" in line) != (which == "ours"):
+    # Only the C one is of the kernel's tree, without an O: that the right one is measured is checked, not believed.
+    if line is None or ("(O" in line) != (which != "c"):
         raise Failed(f"the module loaded is not the one wanted ({which}): {line}")
 
 
@@ -76,6 +78,38 @@ def key():
 
 def public(private):
     return run("wg", "pubkey", stdin=private).strip()
+
+
+def configuration(path, count):
+    """A file for wg setconf with so many peers, each with an endpoint and one allowed address."""
+    with open(path, "w") as file:
+        file.write(f"[Interface]\nPrivateKey = {key()}\nListenPort = 51820\n")
+        for i in range(count):
+            address = f"{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}"
+            file.write(f"[Peer]\nPublicKey = {key()}\nEndpoint = 127.{address}:51820\nAllowedIPs = 10.{address}/32\n")
+
+
+class Waits:
+    """Counts the grace periods that somebody waits for, expedited or not."""
+    PROBES = "/sys/kernel/tracing/kprobe_events"
+    FUNCTIONS = ("synchronize_rcu", "synchronize_rcu_expedited")
+
+    def __enter__(self):
+        # Each time this file is opened to be written, it forgets what was in it.
+        self.write(self.PROBES, "".join(f"p:waits/{function} {function}\n" for function in self.FUNCTIONS))
+        self.write("/sys/kernel/tracing/events/waits/enable", "1")
+        return self
+
+    def __exit__(self, *_):
+        self.write("/sys/kernel/tracing/events/waits/enable", "0")
+        with open("/sys/kernel/tracing/kprobe_profile") as file:
+            self.count = sum(int(line.split()[1]) for line in file)
+        self.write(self.PROBES, "")
+
+    @staticmethod
+    def write(path, words):
+        with open(path, "w") as file:
+            file.write(words)
 
 
 class Hosts:

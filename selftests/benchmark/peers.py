@@ -8,17 +8,9 @@ Leaves /out/peers.json: a row for each repetition. Grace periods are waited for 
 import os
 import time
 
-from guest import Failed, key, load, main, results, run, say, seconds, unload
+from guest import Failed, configuration, load, main, results, run, say, seconds, unload
 
 REMOVED_FROM_C = 1000  # of its peers, by `wg setconf`: milliseconds each
-
-
-def configuration(path, count):
-    with open(path, "w") as file:
-        file.write(f"[Interface]\nPrivateKey = {key()}\nListenPort = 51820\n")
-        for i in range(count):
-            address = f"{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}"
-            file.write(f"[Peer]\nPublicKey = {key()}\nEndpoint = 127.{address}:51820\nAllowedIPs = 10.{address}/32\n")
 
 
 def settled():

@@ -5,10 +5,12 @@
 import json
 import os
 import sys
+from statistics import median
 
 WORDS = {"tcp": "TCP bulk, per byte, both ends", "tcp8": "  8 streams", "card-tcp": "  as through a network card",
          "udp64": "UDP, 64 bytes, per delivered packet", "udp64x64": "  64 flows", "card-udp64": "  as through a network card",
          "udp1372": "UDP, 1,372 bytes, per delivered packet", "ping": "ping round trip, minimum"}
+NAMES = {"c": "C", "ours": "ours", "older": "older"}
 BOUND = 1.10  # of the C driver's, for these:
 BOUNDED = ("tcp", "udp64", "ping")
 
@@ -76,6 +78,34 @@ def uplinks(rows, figures):
     figures["uplinks"] = rows
 
 
+def removal(rows, figures):
+    if not rows:
+        return
+    print("\nPeers removed by name with one wg syncconf, the link being up; median (least to most)\n")
+    print(f"{'':10}{'peers':>8}{'seconds':>26}{'a peer':>12}{'grace periods':>18}")
+    for module in dict.fromkeys(row["module"] for row in rows):
+        some = [row for row in rows if row["module"] == module]
+        took = sorted(row["took"] for row in some)
+        print(f"{NAMES[module]:10}{some[0]['peers']:>8,}{f'{median(took):.2f} ({took[0]:.2f} to {took[-1]:.2f})':>26}"
+              f"{median(took) / some[0]['peers'] * 1e6:>9,.0f} us{median([row['waits'] for row in some]):>18,.0f}")
+    figures["removal"] = rows
+
+
+def deletion(rows, figures):
+    if not rows:
+        return
+    print("\nAn idle link deleted on a busy machine, then a dummy; the longest wait of others for the RTNL in a turn; in ms, median (most)\n")
+    print(f"{'':10}{'deletion':>16}{'wait for RTNL':>16}{'dummy deleted':>16}{'wait for RTNL':>16}  turns")
+    for module in dict.fromkeys(row["module"] for row in rows):
+        some = [row for row in rows if row["module"] == module]
+        cells = ""
+        for kind in ("wireguard", "dummy"):
+            for values in ([one for row in some for one in row[kind]["took"]], [row[kind]["waited"] for row in some]):
+                cells += f"{f'{median(values) * 1e3:,.0f} ({max(values) * 1e3:,.0f})':>16}"
+        print(f"{NAMES[module]:10}{cells}{len(some):>7}")
+    figures["deletion"] = rows
+
+
 def peers(rows, figures, verdicts):
     if not rows:
         return
@@ -125,7 +155,10 @@ def main():
     packets(read(folder, "packets.json"), figures, verdicts)
     uplinks(read(folder, "uplinks.json"), figures)
     peers(read(folder, "peers.json"), figures, verdicts)
-    print(f"\nWhat is wanted, and whether version {version} has it\n")
+    removal(read(folder, "removal.json"), figures)
+    deletion(read(folder, "deletion.json"), figures)
+    if verdicts:
+        print(f"\nWhat is wanted, and whether version {version} has it\n")
     for holds, words in verdicts:
         print(f"  {'met    ' if holds else 'NOT MET'}  {words}")
     figures["verdicts"] = [{"met": holds, "what": words} for holds, words in verdicts]
