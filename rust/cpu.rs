@@ -8,7 +8,7 @@
 
 use kernel::types::NotThreadSafe;
 
-use crate::bindings;
+use crate::{bindings, rcu};
 
 /// Returns how many CPUs are running.
 #[inline]
@@ -17,18 +17,13 @@ pub(crate) fn online_count() -> usize {
     unsafe { bindings::num_online_cpus() as usize }
 }
 
-/// Returns the next running CPU after `cpu`, going round.
-pub(crate) fn next_online(cpu: u32) -> u32 {
-    // SAFETY: Always safe to call.
-    unsafe { bindings::cpumask_next_wrap_online(cpu as i32) }
-}
-
-/// Returns whether others may give work to a CPU: whether it is not set apart by `isolcpus=`, `nohz_full=` or an
-/// isolated partition of cpusets (`housekeeping_test_cpu`).
+/// Returns how many running CPUs may be given work by others: those that are not set apart by `isolcpus=`,
+/// `nohz_full=` or an isolated partition of cpusets (`housekeeping_cpumask`).
 #[inline]
-pub(crate) fn is_housekeeping(cpu: u32) -> bool {
-    // SAFETY: May be asked for any number below `nr_cpu_ids`; the helper checks it.
-    unsafe { bindings::is_housekeeping_cpu(cpu) }
+pub(crate) fn housekeeping_count() -> usize {
+    let _guard = rcu::read_lock();
+    // SAFETY: The guard keeps the set of these CPUs from being replaced.
+    unsafe { bindings::housekeeping_online_count() as usize }
 }
 
 /// Lets other threads run if one is waiting. Context: process context.

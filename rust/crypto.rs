@@ -509,23 +509,28 @@ impl Poly1305 {
             bindings::poly1305_update(self.0.as_mut_ptr(), piece.as_ptr(), piece.len() as u32)
         };
     }
-
-    /// Pads a message of `length` bytes to whole blocks and adds the last block of the AEAD: the
-    /// lengths of the additional data, of which there's none, and of the message.
-    #[inline]
-    fn end(&mut self, length: usize) {
-        let padding = length.wrapping_neg() % TAG_LEN;
-        if padding != 0 {
-            self.update([0; TAG_LEN].get(..padding).unwrap_or_default());
-        }
-        self.update(&lengths(length));
-    }
 }
 
-/// The last block of the AEAD for no additional data and a message of `length` bytes.
+/// What Poly1305 gets behind a ciphertext of `length` bytes with no additional data: zeros up to a whole block, and a
+/// block with the lengths of both. Returns how many bytes that is, at the end of the array.
 #[inline]
-fn lengths(length: usize) -> [u8; TAG_LEN] {
-    (u128::from(length as u64) << 64).to_le_bytes()
+fn end_of(length: usize) -> ([u8; 2 * TAG_LEN], usize) {
+    let mut end = [0; 2 * TAG_LEN];
+    if let Some(lengths) = end.last_chunk_mut() {
+        *lengths = (u128::from(length as u64) << 64).to_le_bytes();
+    }
+    (end, length.wrapping_neg() % TAG_LEN + TAG_LEN)
+}
+
+/// Writes that behind a ciphertext of `length` bytes. Returns what Poly1305 gets, all in one piece; `None` if `text` has no
+/// room for it.
+#[inline]
+fn complete(text: &mut [u8], length: usize) -> Option<&[u8]> {
+    let (end, count) = end_of(length);
+    let total = length.checked_add(count)?;
+    text.get_mut(length..total)?
+        .copy_from_slice(end.get(end.len() - count..)?);
+    text.get(..total)
 }
 
 /// One direction's key of a session: ChaCha20-Poly1305 (RFC 8439) with a counter as the nonce and no
@@ -546,8 +551,10 @@ fn lengths(length: usize) -> [u8; TAG_LEN] {
 ///
 /// # Buffers
 ///
-/// The vector code for Poly1305 starts only when one call has at least 288 bytes, so messages are
-/// best in one piece. Buffers need no alignment. Messages longer than `u32::MAX` bytes are refused.
+/// The vector code for Poly1305 starts only when one call has at least 288 bytes, and each call saves the vector
+/// registers anew. So it gets all that it needs in one: what follows the ciphertext is written behind it, where the tag
+/// is and in the [`DataKey::SPARE`] bytes behind that. Buffers need no alignment. Messages longer than `u32::MAX` bytes
+/// are refused.
 pub(crate) struct DataKey {
     /// The key as the ChaCha20 state has it.
     words: [u32; 8],
@@ -556,6 +563,9 @@ pub(crate) struct DataKey {
 impl DataKey {
     /// Bytes of scratch space in front of each message.
     pub(crate) const SCRATCH: usize = CHACHA_BLOCK_LEN;
+
+    /// Bytes of spare space behind each message.
+    pub(crate) const SPARE: usize = TAG_LEN - 1;
 
     /// Prepares a key.
     pub(crate) fn new(key: &Secret<32>) -> Self {
@@ -570,53 +580,45 @@ impl DataKey {
 
     /// Encrypts a message where it stands.
     ///
-    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything, the plaintext, and 16 bytes
-    /// of anything; it becomes zeros, the ciphertext and the tag. `false`, with the buffer unchanged,
-    /// if it is too short for that or too long.
+    /// `buffer` is [`DataKey::SCRATCH`] bytes of anything, the plaintext, and 16 and [`DataKey::SPARE`] bytes of
+    /// anything; it becomes zeros, the ciphertext, the tag, and anything. `false`, with the buffer unchanged, if it is
+    /// too short for that or too long.
     ///
     /// No counter may be used twice with the same key.
     #[inline]
     #[must_use]
     pub(crate) fn seal_in_place(&self, counter: u64, buffer: &mut [u8]) -> bool {
+        let Some(end) = buffer.len().checked_sub(TAG_LEN + Self::SPARE) else {
+            return false;
+        };
+        let Some(length) = end.checked_sub(Self::SCRATCH) else {
+            return false;
+        };
         if u32::try_from(buffer.len()).is_err() {
             return false;
         }
-        let Some((text, tag)) = buffer.split_last_chunk_mut::<TAG_LEN>() else {
+        self.crypt(counter, buffer.get_mut(..end).unwrap_or_default());
+        let Some((scratch, text)) = buffer.split_first_chunk_mut() else {
             return false;
         };
-        let Some(length) = text.len().checked_sub(Self::SCRATCH) else {
+        let Some(all) = complete(text, length) else {
             return false;
         };
-
-        self.crypt(counter, text);
-        *tag = lengths(length);
-        let Some((scratch, rest)) = buffer.split_first_chunk_mut() else {
-            return false;
-        };
-        let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
-            if length % TAG_LEN == 0 {
-                // No padding, and the last block stands where the tag is going to be: Poly1305 needs
-                // but one call, which saves saving the vector registers twice.
-                poly1305.update(rest);
-            } else {
-                poly1305.update(rest.get(..length).unwrap_or_default());
-                poly1305.end(length);
-            }
-        });
+        let tag = Poly1305::tag(one_time_key(scratch), |poly1305| poly1305.update(all));
         // Not volatile: the buffer is the caller's, so the writes are not dead.
         *scratch = [0; Self::SCRATCH];
-        if let Some(tag) = rest.last_chunk_mut() {
-            *tag = computed;
+        if let Some(place) = text.get_mut(length..length + TAG_LEN) {
+            place.copy_from_slice(&tag);
         }
         true
     }
 
     /// Decrypts a message into another buffer, and checks it.
     ///
-    /// `message` is [`DataKey::SCRATCH`] bytes of anything, the ciphertext and the tag, and is of no
-    /// use afterwards. `opened` has room for the scratch and the plaintext; it becomes zeros and the
-    /// plaintext. `false`, with the content of `opened` of no use, if the message is not authentic or
-    /// the lengths do not fit.
+    /// `message` is [`DataKey::SCRATCH`] bytes of anything, the ciphertext, the tag, and [`DataKey::SPARE`] bytes of
+    /// anything; it is of no use afterwards. `opened` has room for the scratch and the plaintext; it becomes zeros and
+    /// the plaintext. `false`, with the content of `opened` of no use, if the message is not authentic or the lengths do
+    /// not fit.
     ///
     /// What is checked is what was decrypted, because nobody else can write to `message`. So it cannot
     /// be the pages of a received packet, some of which a sender may still have: those of a file
@@ -624,37 +626,37 @@ impl DataKey {
     #[inline]
     #[must_use]
     pub(crate) fn open(&self, counter: u64, message: &mut [u8], opened: &mut [u8]) -> bool {
-        let Some((sealed, room)) = message.split_last_chunk_mut::<TAG_LEN>() else {
+        let Some(end) = message.len().checked_sub(TAG_LEN + Self::SPARE) else {
             return false;
         };
-        let Some(length) = sealed.len().checked_sub(Self::SCRATCH) else {
+        let Some(length) = end.checked_sub(Self::SCRATCH) else {
             return false;
         };
-        if u32::try_from(sealed.len()).is_err() || opened.len() != sealed.len() {
+        if u32::try_from(message.len()).is_err() || opened.len() != end {
             return false;
         }
-        let tag = *room;
-        if let Some(scratch) = sealed.first_chunk_mut() {
-            *scratch = [0; Self::SCRATCH];
-        }
+        let Some((scratch, text)) = message.split_first_chunk_mut::<{ Self::SCRATCH }>() else {
+            return false;
+        };
+        let Some(tag) = text
+            .get(length..)
+            .and_then(|tag| tag.first_chunk::<TAG_LEN>().copied())
+        else {
+            return false;
+        };
+        *scratch = [0; Self::SCRATCH];
         // SAFETY: Both are as long as said, one is valid for reads and the other for writes.
-        unsafe { self.chacha20(counter, opened.as_mut_ptr(), sealed.as_ptr(), sealed.len()) };
-        *room = lengths(length);
-        let Some(text) = message.get(Self::SCRATCH..) else {
+        unsafe { self.chacha20(counter, opened.as_mut_ptr(), message.as_ptr(), end) };
+        let Some(all) = message
+            .get_mut(Self::SCRATCH..)
+            .and_then(|text| complete(text, length))
+        else {
             return false;
         };
         let Some(scratch) = opened.first_chunk_mut() else {
             return false;
         };
-        let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
-            if length % TAG_LEN == 0 {
-                // The last block stands where the tag was: one call, as in `seal_in_place`.
-                poly1305.update(text);
-            } else {
-                poly1305.update(text.get(..length).unwrap_or_default());
-                poly1305.end(length);
-            }
-        });
+        let computed = Poly1305::tag(one_time_key(scratch), |poly1305| poly1305.update(all));
         *scratch = [0; Self::SCRATCH];
         ct_eq(&computed, &tag)
     }
@@ -675,8 +677,9 @@ impl DataKey {
         };
         self.crypt(counter, scratch);
         let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
+            let (end, count) = end_of(message.len());
             poly1305.update(message);
-            poly1305.end(message.len());
+            poly1305.update(end.get(end.len() - count..).unwrap_or_default());
         });
         let authentic = ct_eq(&computed, tag);
         if authentic {

@@ -266,15 +266,10 @@ unsigned int rust_helper_num_online_cpus(void)
 	return num_online_cpus();
 }
 
-unsigned int rust_helper_cpumask_next_wrap_online(int cpu)
-{
-	return cpumask_next_wrap(cpu, cpu_online_mask);
-}
-
 /* linux/sched/isolation.h */
-bool rust_helper_is_housekeeping_cpu(unsigned int cpu)
+unsigned int rust_helper_housekeeping_online_count(void)
 {
-	return cpu < nr_cpu_ids && housekeeping_test_cpu(cpu, HK_TYPE_DOMAIN) && housekeeping_test_cpu(cpu, HK_TYPE_WQ);
+	return cpumask_weight_and(cpu_online_mask, housekeeping_cpumask(HK_TYPE_DOMAIN));
 }
 
 /* linux/sched.h */

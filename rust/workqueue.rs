@@ -35,8 +35,10 @@ pub(crate) enum Placement {
     /// On the CPU they were queued on or for, apart from the concurrency management, and also when
     /// memory is short (`WQ_PERCPU | WQ_CPU_INTENSIVE | WQ_MEM_RECLAIM`).
     PerCpu,
+    /// Wherever the scheduler likes, also when memory is short (`WQ_UNBOUND | WQ_MEM_RECLAIM`).
+    Anywhere,
     /// Wherever the scheduler likes; frozen during suspend (`WQ_UNBOUND | WQ_FREEZABLE`).
-    Unbound,
+    AnywhereFrozen,
 }
 
 impl OwnedQueue {
@@ -50,7 +52,12 @@ impl OwnedQueue {
                     | bindings::wq_flags_WQ_CPU_INTENSIVE
                     | bindings::wq_flags_WQ_MEM_RECLAIM
             }
-            Placement::Unbound => bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_FREEZABLE,
+            Placement::Anywhere => {
+                bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_MEM_RECLAIM
+            }
+            Placement::AnywhereFrozen => {
+                bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_FREEZABLE
+            }
         };
         // SAFETY: The name is a C string that the callee copies.
         let queue = unsafe { bindings::alloc_workqueue(name.as_char_ptr().cast_mut(), flags) };

@@ -46,11 +46,10 @@ use crate::{
     },
     noise::{PublicKey, StaticIdentity},
     notifier::Notified,
-    peer::Peer,
+    peer::{Peer, Requested},
+    peer_list::PeerList,
     rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
-    receive,
-    requests::Requests,
-    send,
+    receive, send,
     socket::Sockets,
     sync::{new_spinlock_bh, SpinLockBh},
 };
@@ -95,7 +94,7 @@ pub(crate) struct Device {
     pub(crate) handshakes: SpinLockBh<SkbList<DatagramIn>>,
     /// Peers that wait for a handshake to be begun, or for their keys to be erased.
     #[pin]
-    pub(crate) requests: Requests,
+    pub(crate) requests: PeerList<Requested>,
     pub(crate) handshake_turn: Atomic<i32>,
     #[pin]
     pub(crate) cookie_secret: Mutex<CookieSecret>,
@@ -620,9 +619,9 @@ impl TunnelDriver for Device {
                 indices <- IdTable::new(),
                 index_seal: IndexSeal::random(),
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
-                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(engine.clone())),
+                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new()),
                 handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
-                requests <- Requests::new(),
+                requests <- PeerList::new(),
                 handshake_turn: Atomic::new(0),
                 cookie_secret <- new_mutex!(CookieSecret::new(), "Device::cookie_secret"),
                 configured <- new_mutex!(
@@ -684,7 +683,7 @@ impl TunnelDriver for Device {
         this.close_sockets();
         this.borrow().lock().remove_all_peers();
         this.lanes.detach();
-        // Nobody queues batches any more. What is being worked on goes when that is done: to wait for it would
+        // Nobody puts in jobs any more. What is being worked on goes when that is done: to wait for it would
         // be to wait, with the RTNL, for a CPU that somebody else may hold.
         for lane in this.lanes.polled() {
             lane.purge();

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use kernel::{
     c_str, new_mutex,
     prelude::*,
-    sync::atomic::{Atomic, Full, Relaxed, Release},
+    sync::atomic::{Atomic, Relaxed},
     sync::{Arc, Mutex},
 };
 
@@ -27,14 +27,16 @@ const RATE_LIMITER_ROWS: usize = 8192;
 /// What all devices share.
 #[pin_data]
 pub(crate) struct Engine {
-    /// Encrypts and decrypts batches for other CPUs.
+    /// Sends what was encrypted elsewhere, on the CPU where that belongs.
     crypt: OwnedQueue,
+    /// Encrypts and decrypts for other CPUs.
+    helpers: OwnedQueue,
+    /// How many do so.
+    helping: Atomic<i32>,
     /// Makes handshakes, which take long.
     pub(crate) handshake: OwnedQueue,
     /// What the devices have in network namespaces.
     pub(crate) residents: Arc<Residents>,
-    /// For each CPU, whether it has been given a batch that it has not finished.
-    busy: KVec<Atomic<bool>>,
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
     #[pin]
@@ -50,19 +52,17 @@ struct SharedLimiter {
 impl Engine {
     /// Creates the work queues. Context: process context. Errors: `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let mut busy = KVec::new();
-        for _ in 0..kernel::cpu::nr_cpu_ids() {
-            busy.push(Atomic::new(false), GFP_KERNEL)?;
-        }
         let residents = Residents::register()?;
         let crypt = OwnedQueue::new(c_str!("wg-crypt"), Placement::PerCpu)?;
-        let handshake = OwnedQueue::new(c_str!("wg-kex"), Placement::Unbound)?;
+        let helpers = OwnedQueue::new(c_str!("wg-help"), Placement::Anywhere)?;
+        let handshake = OwnedQueue::new(c_str!("wg-kex"), Placement::AnywhereFrozen)?;
         Arc::pin_init(
             pin_init!(Self {
                 crypt,
+                helpers,
+                helping: Atomic::new(0),
                 handshake,
                 residents,
-                busy,
                 last_under_load: Atomic::new(0),
                 rate_limiter <- new_mutex!(
                     SharedLimiter {
@@ -76,43 +76,33 @@ impl Engine {
         )
     }
 
-    /// Returns the queue for batches.
+    /// Returns the queue for what belongs on a CPU.
     pub(crate) fn crypt(&self) -> &OwnedQueue {
         &self.crypt
     }
 
-    /// Finds a CPU that has no batch to work on and marks it as having one. CPUs that are set apart get
-    /// no work of others.
-    ///
-    /// `None` if there is no other CPU than this one, or none is free: then whoever asks does best
-    /// to work itself, which also keeps senders from getting ahead of the crypto.
-    pub(crate) fn claim_idle_cpu(&self) -> Option<u32> {
-        if cpu::online_count() < 2 {
-            return None;
-        }
-        let here = kernel::cpu::CpuId::current().as_u32();
-        let mut candidate = cpu::next_online(here);
-        while candidate != here {
-            if let Some(busy) = self.busy.get(candidate as usize) {
-                let is_free = !busy.load(Relaxed) && cpu::is_housekeeping(candidate);
-                if is_free && !busy.xchg(true, Full) {
-                    return Some(candidate);
-                }
-            }
-            let next = cpu::next_online(candidate);
-            if next == candidate {
-                break;
-            }
-            candidate = next;
-        }
-        None
+    /// Returns the queue of helpers.
+    pub(crate) fn helpers(&self) -> &OwnedQueue {
+        &self.helpers
     }
 
-    /// Marks a CPU as having no batch to work on.
-    pub(crate) fn release_cpu(&self, cpu: u32) {
-        if let Some(busy) = self.busy.get(cpu as usize) {
-            busy.store(false, Release);
+    /// Counts in another helper, unless there are as many as there are other CPUs that may be given work. Then whoever
+    /// asks does best to work itself, which also keeps senders from getting ahead of the crypto.
+    pub(crate) fn begin_help(&self) -> bool {
+        let most = cpu::housekeeping_count() as i32 - 1;
+        if self.helping.load(Relaxed) >= most {
+            return false;
         }
+        if self.helping.fetch_add(1, Relaxed) >= most {
+            self.end_help();
+            return false;
+        }
+        true
+    }
+
+    /// A helper has finished.
+    pub(crate) fn end_help(&self) {
+        let _ = self.helping.fetch_add(-1, Relaxed);
     }
 
     /// Returns whether handshakes are under load: whether too many are waiting now, or were a moment

@@ -14,7 +14,6 @@ use kernel::{
 };
 
 use crate::{
-    batch::InOrder,
     cookie::PeerCookie,
     crypto::Secret,
     device::Device,
@@ -23,7 +22,7 @@ use crate::{
     gfp::Gfp,
     handshake,
     keypair::Keypairs,
-    lane::LaneOfPeer,
+    lane::Delivery,
     messages::REKEY_TIMEOUT,
     net::{
         device::Trouble, drop_reason::DropReason, route::RouteCache, skb::PacketOut,
@@ -31,8 +30,10 @@ use crate::{
     },
     noise::{Handshake, PublicKey},
     pace::Pace,
+    peer_list::{Place, Purpose},
+    queue::OrderedQueue,
     rcu::{self, RcuArc, RcuSlot},
-    requests::Place,
+    receive::Open,
     seal::Seal,
     send,
     staged::Staged,
@@ -41,10 +42,22 @@ use crate::{
     timers::{self, Timers},
 };
 
+/// With more packets than these a CPU does not send fast enough for those that encrypt.
+const CROWDED_PACKETS: usize = 256;
+
 /// The handshake with a peer, and our number of it in the device's table while it goes on.
 pub(crate) struct Exchange {
     pub(crate) noise: Handshake,
     pub(crate) id: Option<u32>,
+}
+
+/// What peers wait for in their device's list of requests.
+pub(crate) struct Requested;
+
+impl Purpose for Requested {
+    fn place(peer: &Peer) -> &Place<Self> {
+        &peer.requests
+    }
 }
 
 /// Something to be done for a peer in process context.
@@ -83,10 +96,14 @@ pub(crate) struct Peer {
     pub(crate) staged: Staged,
     /// Packets that are being encrypted.
     #[pin]
-    pub(crate) outgoing: InOrder<Seal>,
+    pub(crate) outgoing: OrderedQueue<Seal>,
     pub(crate) pace: Pace,
-    /// Where the packets that are being decrypted wait.
-    pub(crate) lane: LaneOfPeer,
+    /// Packets that are being decrypted.
+    #[pin]
+    pub(crate) incoming: OrderedQueue<Open>,
+    /// Where the peer waits for the decrypted ones to be delivered.
+    #[pin]
+    pub(crate) lane: Place<Delivery>,
     #[pin]
     pub(crate) timers: Timers,
     pub(crate) rx_bytes: Atomic<i64>,
@@ -94,7 +111,8 @@ pub(crate) struct Peer {
     wants_initiation: Atomic<bool>,
     wants_erasure: Atomic<bool>,
     /// Where the peer waits for that.
-    pub(crate) place: Place,
+    #[pin]
+    pub(crate) requests: Place<Requested>,
     #[pin]
     send_work: Work<Peer, { send::SEND }>,
 }
@@ -112,7 +130,6 @@ impl Peer {
         preshared_key: &Secret<32>,
     ) -> Result<RcuArc<Self>> {
         let noise = Handshake::new(public_key, preshared_key);
-        let place = device.requests.place();
         RcuArc::pin_init(
             try_pin_init!(Self {
                 device,
@@ -126,15 +143,16 @@ impl Peer {
                 endpoint <- new_spinlock_bh!(None, "Peer::endpoint"),
                 routes: RcuSlot::empty(),
                 staged <- Staged::new(),
-                outgoing <- InOrder::new(),
+                outgoing <- OrderedQueue::new(CROWDED_PACKETS),
                 pace: Pace::new(),
-                lane: LaneOfPeer::new(),
+                incoming <- OrderedQueue::new(usize::MAX),
+                lane <- Place::new(),
                 timers <- Timers::new(),
                 rx_bytes: Atomic::new(0),
                 tx_bytes: Atomic::new(0),
                 wants_initiation: Atomic::new(false),
                 wants_erasure: Atomic::new(false),
-                place,
+                requests <- Place::new(),
                 send_work <- new_work!("Peer::send_work"),
             }),
             Gfp::Kernel,

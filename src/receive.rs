@@ -7,12 +7,12 @@
 use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
-    batch::{Batch, Direction, Helper},
     compat::EBADMSG,
     crypto::DataKey,
     device::Device,
     endpoint::Endpoint,
     events, handshake,
+    helper::PeerJob,
     keypair::Keypair,
     messages::{
         DataHeader, Kind, DATA_HEADER_LEN, DATA_MIN_LEN, KEEPALIVE_TIMEOUT, MAX_QUEUED_PACKETS,
@@ -26,6 +26,7 @@ use crate::{
         skb_list::SkbList,
     },
     peer::{Action, Peer},
+    queue::{Job, Next, OrderedQueue},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
     seal::BEFORE_HEADER,
     timers,
@@ -67,7 +68,7 @@ fn start_of(skb: &SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
     ))
 }
 
-/// Puts a data message into the lane of its peer.
+/// Puts a data message into the queue of its peer.
 fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard: &Guard) {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
         skb.drop_for(DropReason::SocketFilter);
@@ -81,111 +82,114 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
         skb.drop_for(DropReason::QueuePurge);
         return;
     }
-    let here = kernel::cpu::CpuId::current().as_u32();
-    let index = peer.lane.enter(here, 1);
-    let Some(lane) = device.lanes.get(index) else {
-        peer.lane.leave(1);
-        return;
-    };
     let mut datagrams = SkbList::new();
     datagrams.push_back(skb);
     let sealed = Sealed {
+        keypair: keypair.clone(),
         datagrams,
         endpoint,
     };
-    if let Err(sealed) = lane.incoming.extend_last(&keypair, sealed) {
-        let queued = Batch::new(keypair.clone(), sealed)
-            .and_then(|batch| lane.incoming.push(batch, MAX_QUEUED_PACKETS, Helper::Never))
-            .is_ok();
-        if !queued {
-            peer.lane.leave(1);
-            return;
+    match peer.incoming.push(sealed, MAX_QUEUED_PACKETS) {
+        // Two workers are better than one, if there is more than one job.
+        Ok(pushed) if pushed.next == Next::Call || pushed.is_new && pushed.waiting > 1 => {
+            Open::call(peer, pushed.home);
         }
+        Ok(_) => (),
+        Err(sealed) => sealed.datagrams.drop_for(DropReason::FullRing),
     }
-    device.lanes.schedule(index);
 }
 
 /// Datagrams of one session from one sender.
 pub(crate) struct Sealed {
+    keypair: RcuArc<Keypair>,
     datagrams: SkbList<DatagramIn>,
     endpoint: Endpoint,
 }
 
 /// What was in them: packets that are authentic, with their counters in their control.
 pub(crate) struct Opened {
+    keypair: RcuArc<Keypair>,
     packets: SkbList<PacketIn>,
     endpoint: Endpoint,
-    datagrams: u32,
+    datagrams: usize,
 }
 
 /// Decryption.
 pub(crate) struct Open;
 
-impl Direction for Open {
+impl Job for Open {
     type Input = Sealed;
     type Output = Opened;
 
-    fn count(sealed: &Sealed) -> usize {
+    fn load(sealed: &Sealed) -> usize {
         sealed.datagrams.len()
     }
 
     /// A message brings its counter with it.
-    fn enter(_: &Keypair, _: &mut Sealed) {}
+    fn enter(_: &mut Sealed) {}
 
-    fn has_room(waiting: &Sealed, more: &Sealed) -> bool {
-        waiting.endpoint == more.endpoint && waiting.datagrams.len() < BATCH_DATAGRAMS
+    fn join(first: &mut Sealed, mut second: Sealed) -> core::result::Result<(), Sealed> {
+        let is_alike = first.endpoint == second.endpoint && first.keypair.ptr_eq(&second.keypair);
+        if !is_alike || first.datagrams.len() >= BATCH_DATAGRAMS {
+            return Err(second);
+        }
+        first.datagrams.append(&mut second.datagrams);
+        Ok(())
     }
 
-    fn add(waiting: &mut Sealed, mut more: Sealed) {
-        waiting.datagrams.append(&mut more.datagrams);
-    }
-
-    fn refuse(sealed: Sealed) {
-        sealed.datagrams.drop_for(DropReason::FullRing);
-    }
-
-    fn process(keypair: &RcuArc<Keypair>, sealed: Sealed) -> Opened {
+    fn work(sealed: Sealed) -> Opened {
         let Sealed {
+            keypair,
             mut datagrams,
             endpoint,
         } = sealed;
-        let mut opened = Opened {
-            packets: SkbList::new(),
-            endpoint,
-            datagrams: datagrams.len() as u32,
-        };
+        let mut packets = SkbList::new();
+        let count = datagrams.len();
         // This CPU's, or that of another if this moves: whoever is first.
         let here = kernel::cpu::CpuId::current().as_u32();
-        let Some(lane) = keypair.peer.device.lanes.get(here as usize) else {
-            return opened;
-        };
-        let mut workspace = lane.shelf.take();
-        while let Some(datagram) = datagrams.pop_front() {
-            let ds = datagram.ds_field();
-            match open(keypair, &datagram, &mut workspace) {
-                Ok((counter, mut packet)) => {
-                    packet.set_control(Control {
-                        number: counter,
-                        length: packet.len() as u32,
-                        ds,
-                        ..Control::default()
-                    });
-                    opened.packets.push_back(packet);
-                    datagram.consume();
+        if let Some(lane) = keypair.peer.device.lanes.get(here as usize) {
+            let mut workspace = lane.shelf.take();
+            while let Some(datagram) = datagrams.pop_front() {
+                let ds = datagram.ds_field();
+                match open(&keypair, &datagram, &mut workspace) {
+                    Ok((counter, mut packet)) => {
+                        packet.set_control(Control {
+                            number: counter,
+                            length: packet.len() as u32,
+                            ds,
+                            ..Control::default()
+                        });
+                        packets.push_back(packet);
+                        datagram.consume();
+                    }
+                    Err(_) => datagram.drop_for(DropReason::SkbCsum),
                 }
-                Err(_) => datagram.drop_for(DropReason::SkbCsum),
             }
+            lane.shelf.put(workspace);
         }
-        lane.shelf.put(workspace);
-        opened
+        Opened {
+            keypair,
+            packets,
+            endpoint,
+            datagrams: count,
+        }
+    }
+}
+
+impl PeerJob for Open {
+    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
+        &peer.incoming
     }
 
-    fn finished(keypair: &RcuArc<Keypair>) {
-        let peer = &keypair.peer;
-        let (lanes, index) = (&peer.device.lanes, peer.lane.current());
-        lanes.schedule(index);
-        if lanes.is_detached() {
-            if let Some(lane) = lanes.get(index) {
+    /// Packets are delivered in the lane of the queue's home, whose NAPI instance keeps them in order; it is polled on
+    /// this CPU, which has something to do with them already.
+    fn call(peer: &RcuArc<Peer>, home: u32) {
+        let lanes = &peer.device.lanes;
+        let index = home as usize;
+        if let Some(lane) = lanes.get(index) {
+            lane.peers.push(peer);
+            lanes.schedule(index);
+            if lanes.is_detached() {
                 lane.purge();
             }
         }
@@ -203,10 +207,11 @@ fn open(
 ) -> Result<(u64, SkBuff<PacketIn>)> {
     let len = datagram.len();
     let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
-    let Ok(message) = workspace.room(BEFORE_HEADER.saturating_add(len)) else {
+    let end = BEFORE_HEADER.saturating_add(len);
+    let Ok(message) = workspace.room(end.saturating_add(DataKey::SPARE)) else {
         return open_alone(keypair, datagram, text_len);
     };
-    let all = message.get_mut(BEFORE_HEADER..).ok_or(EINVAL)?;
+    let all = message.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
     datagram.copy_bits(0, all)?;
     let header = all.first_chunk().and_then(DataHeader::parse);
     let counter = header.ok_or(EBADMSG)?.counter;
@@ -241,21 +246,17 @@ fn open_alone(
 }
 
 /// Drops packets instead of delivering them.
-pub(crate) fn discard(keypair: &RcuArc<Keypair>, opened: Opened) {
+pub(crate) fn discard(opened: Opened) -> usize {
     opened.packets.drop_for(DropReason::QueuePurge);
-    keypair.peer.lane.leave(opened.datagrams);
+    opened.datagrams
 }
 
 /// Delivers packets to the stack and returns how many there were.
 ///
 /// Context: softirq.
-pub(crate) fn deliver(
-    keypair: &RcuArc<Keypair>,
-    opened: Opened,
-    receiver: &mut Receiver<'_>,
-) -> usize {
+pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
+    let keypair = &opened.keypair;
     let peer = &keypair.peer;
-    let count = opened.datagrams as usize;
     let mut packets = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
         peer.pace.received(packets.len());
@@ -273,8 +274,7 @@ pub(crate) fn deliver(
         }
         let _ = peer.rx_bytes.fetch_add(bytes as i64, Relaxed);
     }
-    peer.lane.leave(opened.datagrams);
-    count
+    opened.datagrams
 }
 
 /// Keeps the packets whose counters are new.

@@ -8,7 +8,6 @@ use core::{num::NonZeroUsize, ops::Range};
 use kernel::prelude::*;
 
 use crate::{
-    batch::Direction,
     crypto::DataKey,
     gfp::Gfp,
     keypair::Keypair,
@@ -19,9 +18,10 @@ use crate::{
         skb::{Control, DatagramOut, Flow, PacketOut, Piece, SkBuff},
         skb_list::SkbList,
     },
+    queue::Job,
     rcu::RcuArc,
     segment::{Payload, TcpSegments},
-    send::{self, OUTER_HEADROOM},
+    send::OUTER_HEADROOM,
 };
 
 /// How many messages one buffer of datagrams may hold: as many as UDP accepts from user space.
@@ -39,22 +39,34 @@ const NO_COUNTER: u64 = u64::MAX;
 /// Encryption.
 pub(crate) struct Seal;
 
-impl Direction for Seal {
-    /// Packets as they were routed to the device, with the MTU of their routes as the length in their
-    /// control; an empty one stands for a keepalive. In a queue, the counters of its messages are in its
-    /// control, too.
-    type Input = SkbList<PacketOut>;
-    /// Datagrams of data messages, ready to be sent.
-    type Output = SkbList<DatagramOut>;
+/// Packets as they were routed to the device, with the MTU of their routes as the length in their control; an empty one
+/// stands for a keepalive. In a queue, the counters of its messages are in its control, too.
+pub(crate) struct Packets {
+    pub(crate) keypair: RcuArc<Keypair>,
+    pub(crate) packets: SkbList<PacketOut>,
+    /// So large that they are a job of their own.
+    pub(crate) is_large: bool,
+}
 
-    fn count(packets: &SkbList<PacketOut>) -> usize {
-        packets.len()
+/// Datagrams of data messages, ready to be sent.
+pub(crate) struct Datagrams {
+    pub(crate) keypair: RcuArc<Keypair>,
+    pub(crate) datagrams: SkbList<DatagramOut>,
+}
+
+impl Job for Seal {
+    type Input = Packets;
+    type Output = Datagrams;
+
+    fn load(input: &Packets) -> usize {
+        input.packets.len()
     }
 
     /// Messages are numbered in the order in which they will be sent: if that were left to whoever
     /// encrypts them, the one with the larger counter might leave first.
-    fn enter(keypair: &Keypair, packets: &mut SkbList<PacketOut>) {
-        packets.for_each(|packet| {
+    fn enter(input: &mut Packets) {
+        let keypair = &input.keypair;
+        input.packets.for_each(|packet| {
             let messages = messages_of(packet);
             let number = keypair.reserve_counters(messages as usize);
             packet.set_control(Control {
@@ -65,21 +77,21 @@ impl Direction for Seal {
         });
     }
 
-    fn has_room(waiting: &SkbList<PacketOut>, _: &SkbList<PacketOut>) -> bool {
-        waiting.len() < BATCH_PACKETS
+    fn join(first: &mut Packets, mut second: Packets) -> core::result::Result<(), Packets> {
+        let is_full = first.packets.len() >= BATCH_PACKETS || first.is_large || second.is_large;
+        if is_full || !first.keypair.ptr_eq(&second.keypair) {
+            return Err(second);
+        }
+        first.packets.append(&mut second.packets);
+        Ok(())
     }
 
-    fn add(waiting: &mut SkbList<PacketOut>, mut more: SkbList<PacketOut>) {
-        waiting.append(&mut more);
-    }
-
-    fn refuse(packets: SkbList<PacketOut>) {
-        packets.drop_for(DropReason::FullRing);
-    }
-
-    fn process(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) -> SkbList<DatagramOut> {
+    fn work(input: Packets) -> Datagrams {
+        let Packets {
+            keypair, packets, ..
+        } = input;
         let mut packets = gather_flows(packets);
-        let mut sealer = Sealer::new(keypair);
+        let mut sealer = Sealer::new(&keypair);
         while let Some(skb) = packets.pop_front() {
             let Control {
                 length,
@@ -101,11 +113,8 @@ impl Direction for Seal {
                 sealer.add(skb, length, number);
             }
         }
-        sealer.finish()
-    }
-
-    fn finished(keypair: &RcuArc<Keypair>) {
-        send::send_at_home(&keypair.peer, false);
+        let datagrams = sealer.finish();
+        Datagrams { keypair, datagrams }
     }
 }
 
@@ -377,6 +386,10 @@ impl<'a> Sealer<'a> {
 /// this many bytes in front of that.
 pub(crate) const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
 
+/// What memory for messages has more than these: that, and what encryption wants behind each, which is the beginning
+/// of the next.
+const AROUND_MESSAGES: usize = BEFORE_HEADER + DataKey::SPARE;
+
 /// A message to be made: a packet, zeros up to `padded` bytes, and its counter.
 struct Message<W> {
     counter: u64,
@@ -404,7 +417,7 @@ impl<W: Fn(&mut [u8]) -> bool> Message<W> {
     }
 
     /// Makes the data message (whitepaper section 5.4.6) in a buffer that begins with [`BEFORE_HEADER`] bytes of
-    /// scratch. Errors: `EINVAL` if the packet is not what it seems to be.
+    /// scratch and ends with [`DataKey::SPARE`] more. Errors: `EINVAL` if the packet is not what it seems to be.
     fn seal_into(&self, buffer: &mut [u8], keypair: &Keypair) -> Result {
         let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
         if !(self.write)(text.get_mut(..self.len).ok_or(EINVAL)?) {
@@ -448,6 +461,7 @@ fn seal_single(
         OUTER_HEADROOM,
         BEFORE_HEADER,
         message.size(),
+        DataKey::SPARE,
         Gfp::Atomic,
         fill,
     )
@@ -462,6 +476,8 @@ const RUN_PIECES: usize = 3;
 struct RunSpace {
     datagrams: SkBuff<DatagramOut>,
     pieces: [Option<Piece>; RUN_PIECES],
+    /// Where what is in each piece ends.
+    ends: [usize; RUN_PIECES],
     each: NonZeroUsize,
     size: usize,
     /// How many messages are in it.
@@ -471,7 +487,7 @@ struct RunSpace {
 impl RunSpace {
     /// Allocates room for `count` messages. Errors: `ENOMEM`; `EINVAL` if they are too many.
     fn new(count: usize, size: usize) -> Result<Self> {
-        let each = (Piece::MAX - BEFORE_HEADER)
+        let each = (Piece::MAX - AROUND_MESSAGES)
             .checked_div(size)
             .and_then(NonZeroUsize::new)
             .ok_or(EINVAL)?;
@@ -480,7 +496,9 @@ impl RunSpace {
         for piece in &mut pieces {
             let messages = left.min(each.get());
             if messages != 0 {
-                *piece = Some(Piece::alloc(BEFORE_HEADER.saturating_add(size * messages))?);
+                *piece = Some(Piece::alloc(
+                    AROUND_MESSAGES.saturating_add(size * messages),
+                )?);
             }
             left -= messages;
         }
@@ -490,6 +508,7 @@ impl RunSpace {
         Ok(Self {
             datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?,
             pieces,
+            ends: [0; RUN_PIECES],
             each,
             size,
             filled: 0,
@@ -547,20 +566,18 @@ impl RunSpace {
         keypair: &Keypair,
         message: &Message<impl Fn(&mut [u8]) -> bool>,
     ) -> Result {
-        let (piece, nth) = (self.filled / self.each, self.filled % self.each);
-        let piece = self.pieces.get_mut(piece).and_then(Option::as_mut);
+        let (index, nth) = (self.filled / self.each, self.filled % self.each);
+        let piece = self.pieces.get_mut(index).and_then(Option::as_mut);
         let piece = piece.ok_or(EINVAL)?;
-        let len = message.size();
         let start = nth.saturating_mul(self.size);
-        let end = start.saturating_add(BEFORE_HEADER).saturating_add(len);
+        let end = start
+            .saturating_add(AROUND_MESSAGES)
+            .saturating_add(message.size());
         let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
         let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
         message.seal_into(buffer, keypair)?;
         *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
-        if len < self.size {
-            // Only the last one of a run is shorter.
-            piece.shorten(end);
-        }
+        *self.ends.get_mut(index).ok_or(EINVAL)? = end - DataKey::SPARE;
         self.filled += 1;
         Ok(())
     }
@@ -570,12 +587,16 @@ impl RunSpace {
         let Self {
             mut datagrams,
             pieces,
+            ends,
             size,
             filled,
             ..
         } = self;
-        for piece in pieces.into_iter().flatten() {
-            datagrams.append(piece, BEFORE_HEADER)?;
+        for (piece, end) in pieces.into_iter().zip(ends) {
+            if let Some(mut piece) = piece {
+                piece.shorten(end);
+                datagrams.append(piece, BEFORE_HEADER)?;
+            }
         }
         datagrams.set_datagrams(size, filled)?;
         Ok(datagrams)
@@ -613,7 +634,8 @@ pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<Datagram
     while at < len && size != 0 {
         let end = at.saturating_add(size).min(len);
         let fill = |bytes: &mut [u8]| run.copy_bits(at, bytes);
-        if let Ok(mut datagram) = SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, Gfp::Atomic, fill)
+        if let Ok(mut datagram) =
+            SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, Gfp::Atomic, fill)
         {
             datagram.set_control(control);
             datagram.copy_flow_hash(&mut run);

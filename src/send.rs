@@ -7,12 +7,12 @@
 use kernel::{prelude::*, workqueue::WorkItem};
 
 use crate::{
-    batch::{Batch, Direction, Helper},
     compat::{EDESTADDRREQ, ELOOP, ENOKEY, EPROTONOSUPPORT},
     cpu,
     device::Device,
     events,
     gfp::Gfp,
+    helper::{self, PeerJob},
     keypair::Keypair,
     messages::{DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME},
     net::{
@@ -23,16 +23,21 @@ use crate::{
         skb_list::SkbList,
     },
     peer::{Action, Peer},
+    queue::{Next, OrderedQueue, Pushed},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
-    seal::Seal,
+    seal::{Datagrams, Packets, Seal},
     socket, timers,
 };
 
 /// Room for the outer headers: Ethernet's and what else a device may want, IPv6's and UDP's.
 pub(crate) const OUTER_HEADROOM: usize = 64 + 40 + 8;
 
-/// A batch with more bytes than this is worth another CPU's attention.
+/// A packet with more bytes than this is worth another CPU's attention.
 const OFFLOAD_BYTES: usize = 4096;
+
+/// How many bytes are sent in a row: about as many as a CPU encrypts in a fifth of a millisecond. Nothing else runs in
+/// softirq on the CPU meanwhile.
+const IN_A_ROW: usize = 256 * 1024;
 
 /// A packet that is being sent through more devices than this at once is in its third tunnel or
 /// deeper: a tunnel counts twice, as a device and as a tunnel. The kernel allows for few, and its stack
@@ -68,7 +73,7 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) ->
         0 => netdev.mtu(),
         mtu => mtu,
     };
-    if peer.outgoing.is_handing_over_here() {
+    if peer.outgoing.is_delivering_here() {
         // Sending to the peer leads here.
         events::endpoint_is_behind_itself(&peer);
         netdev.count_trouble(Trouble::Sending, 1);
@@ -162,14 +167,16 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
             return;
         };
         if let Some(keypair) = usable_session(peer) {
-            let deep = transmit_depth() > DEEP;
-            let helper = if deep { Helper::Later } else { Helper::Never };
             let packets = core::mem::replace(&mut moving.packets, SkbList::new());
-            queue(&keypair, packets, helper);
+            let pushed = push(Packets {
+                keypair,
+                packets,
+                is_large: false,
+            });
             // Now that they are in the queue, others may follow.
             drop(moving);
-            if !deep {
-                send_at_home(peer, false);
+            if let Some(pushed) = pushed {
+                see_to(peer, &pushed, false);
             }
             continue;
         }
@@ -217,10 +224,9 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
 
 /// Encrypts packets and sends them in order. Context: softirqs disabled.
 ///
-/// A lone packet is encrypted and sent where it is, which is the quickest. When many come without
-/// an answer in between, they are collected for a moment and sent together, which is the cheapest.
-/// A large packet, or what is left of one, goes to another CPU if one has nothing to do. In tunnels
-/// within tunnels a work item begins anew.
+/// A lone packet is encrypted and sent where it is, which is the quickest. When many come without an answer in
+/// between, they are collected for a moment and sent together, which is the cheapest. A large packet goes to a helper,
+/// if there is one. In tunnels within tunnels a work item begins anew.
 fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
     let peer = &keypair.peer;
     let mut packets = packets;
@@ -230,104 +236,112 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
         parts = parts.saturating_add(skb.parts());
     });
     peer.pace.sent(bytes);
-    if transmit_depth() > DEEP {
-        enqueue(keypair, packets, Helper::Later);
-    } else if bytes > OFFLOAD_BYTES && cpu::online_count() > 1 {
-        enqueue(keypair, packets, Helper::IfIdle);
-    } else if bytes <= OFFLOAD_BYTES && peer.pace.is_busy(parts) {
-        if let Err(packets) = peer.outgoing.extend_last(keypair, packets) {
-            // If a full batch waits, whoever sent it had better do the work than send even more.
-            if peer.outgoing.home_elsewhere().is_none() {
-                again_if(peer, peer.outgoing.drain(deliver));
-            }
-            enqueue(keypair, packets, Helper::Later);
+    let is_large = bytes > OFFLOAD_BYTES;
+    let mut input = Packets {
+        keypair: keypair.clone(),
+        packets,
+        is_large,
+    };
+    let is_collected = !is_large && peer.pace.is_busy(parts);
+    if !is_large && !is_collected && transmit_depth() <= DEEP {
+        match peer.outgoing.run_alone(input, IN_A_ROW, deliver) {
+            Ok(next) => return call_if(peer, next),
+            Err(back) => input = back,
         }
-    } else if peer.outgoing.begin_if_idle(keypair, &mut packets) {
-        let datagrams = Seal::process(keypair, packets);
-        peer.outgoing.hand_over(|| {
-            deliver(keypair, datagrams);
-        });
-        again_if(peer, peer.outgoing.drain_as_owner(deliver));
+    }
+    let Some(pushed) = push(input) else {
+        return;
+    };
+    // If a full job waits, whoever sent it had better do the work than send even more.
+    if is_collected && (!pushed.is_new || pushed.waiting == 1) {
+        if pushed.next == Next::Call {
+            Seal::call(peer, pushed.home);
+        }
     } else {
-        enqueue(keypair, packets, Helper::Here);
+        see_to(peer, &pushed, is_large);
     }
 }
 
-/// Puts packets into the peer's queue, and sends what is ready.
-fn enqueue(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>, helper: Helper) {
-    queue(keypair, packets, helper);
-    match helper {
-        // Who does the work sees to the rest.
-        Helper::Later => {}
-        _ => send_at_home(&keypair.peer, true),
+/// Puts packets into their peer's queue. If there is no room, they are dropped. Context: softirqs disabled.
+fn push(input: Packets) -> Option<Pushed> {
+    let keypair = input.keypair.clone();
+    let pushed = keypair.peer.outgoing.push(input, MAX_QUEUED_PACKETS);
+    let refused = match pushed {
+        Ok(pushed) => return Some(pushed),
+        Err(input) => input.packets,
+    };
+    let netdev = &keypair.peer.device.netdev;
+    netdev.count_trouble(Trouble::SendingDropped, refused.len());
+    refused.drop_for(DropReason::FullRing);
+    None
+}
+
+/// Sees to it that what was put into a peer's queue is sent, by a helper first if it is large. Context: softirqs
+/// disabled.
+fn see_to(peer: &RcuArc<Peer>, pushed: &Pushed, is_large: bool) {
+    if transmit_depth() > DEEP {
+        if pushed.next == Next::Call {
+            Seal::call(peer, pushed.home);
+        }
+    } else if is_large && helper::send::<Seal>(peer) {
+        // It calls who sends.
+    } else if pushed.home == kernel::cpu::CpuId::current().as_u32() {
+        call_if(peer, peer.outgoing.run(IN_A_ROW, deliver));
+    } else {
+        helper::help::<Seal>(peer, 1);
     }
 }
 
-/// Puts packets into the peer's queue. Context: softirqs disabled.
-fn queue(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>, helper: Helper) {
-    let peer = &keypair.peer;
-    let count = packets.len();
-    let queued = Batch::new(keypair.clone(), packets)
-        .and_then(|batch| peer.outgoing.push(batch, MAX_QUEUED_PACKETS, helper));
-    if queued.is_err() {
-        let netdev = &peer.device.netdev;
-        netdev.count_trouble(Trouble::SendingDropped, count);
+impl PeerJob for Seal {
+    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
+        &peer.outgoing
+    }
+
+    fn call(peer: &RcuArc<Peer>, home: u32) {
+        let crypt = peer.device.engine.crypt();
+        // It may be called already, and then comes later than this.
+        let _ = crypt.enqueue_on::<_, SEND>(home, peer.clone());
     }
 }
 
-/// Sends those of a peer's batches that are encrypted, if this CPU is the home of its queue;
-/// otherwise has that CPU send them. `only_done`: not those, either, that nobody has begun with.
-///
-/// Context: softirqs disabled, or a work item of one CPU.
-pub(crate) fn send_at_home(peer: &RcuArc<Peer>, only_done: bool) {
-    match peer.outgoing.home_elsewhere() {
-        Some(home) => send_later(peer, home),
-        None if only_done => again_if(peer, peer.outgoing.drain_done(deliver)),
-        None => again_if(peer, peer.outgoing.drain(deliver)),
+/// Goes on sending later, if there is more. Context: softirqs disabled, or a work item of one CPU.
+fn call_if(peer: &RcuArc<Peer>, next: Next) {
+    if next == Next::Call {
+        Seal::call(peer, kernel::cpu::CpuId::current().as_u32());
     }
 }
 
-/// Has a CPU send what it can of a peer's batches, soon.
-fn send_later(peer: &RcuArc<Peer>, cpu: u32) {
-    let crypt = peer.device.engine.crypt();
-    // It may be queued already, and will then see these as well.
-    let _ = crypt.enqueue_on::<_, SEND>(cpu, peer.clone());
-}
-
-/// Goes on sending later, if there is more. Context: as [`send_at_home`].
-fn again_if(peer: &RcuArc<Peer>, more: bool) {
-    if more {
-        send_later(peer, kernel::cpu::CpuId::current().as_u32());
-    }
-}
-
-/// The work item of a peer that sends what other CPUs have encrypted.
+/// The work item of a peer that sends, on the CPU where its queue is at home.
 pub(crate) const SEND: u64 = 1;
 
 impl WorkItem<SEND> for Peer {
     type Pointer = RcuArc<Self>;
 
     fn run(this: RcuArc<Self>) {
-        again_if(&this, this.outgoing.drain(deliver));
+        call_if(&this, this.outgoing.run(IN_A_ROW, deliver));
     }
 }
 
-/// Sends a batch of data messages. Returns how many bytes they are.
-fn deliver(keypair: &RcuArc<Keypair>, mut messages: SkbList<DatagramOut>) -> usize {
-    if messages.is_empty() {
-        return 0;
+/// Sends data messages. Returns how many bytes they are.
+fn deliver(output: Datagrams) -> usize {
+    let Datagrams {
+        keypair,
+        mut datagrams,
+    } = output;
+    if datagrams.is_empty() {
+        return 1;
     }
     let peer = &keypair.peer;
     let mut bytes = 0usize;
     let mut has_data = false;
     // A keepalive never shares a buffer.
-    messages.for_each(|message| {
-        bytes = bytes.saturating_add(message.len());
-        has_data |= message.len() > DATA_MIN_LEN;
+    datagrams.for_each(|datagram| {
+        bytes = bytes.saturating_add(datagram.len());
+        has_data |= datagram.len() > DATA_MIN_LEN;
     });
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
-    if socket::send_to_peer(peer, messages).is_ok() && has_data {
+    if socket::send_to_peer(peer, datagrams).is_ok() && has_data {
         timers::data_sent(peer);
     }
     keep_session_fresh(peer);
@@ -357,7 +371,7 @@ pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Res
 
 /// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.
 pub(crate) fn message_buffer(message: &[u8], ds: u8) -> Result<SkBuff<DatagramOut>> {
-    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), Gfp::Kernel, |buffer| {
+    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, Gfp::Kernel, |buffer| {
         buffer.copy_from_slice(message);
         Ok(())
     })?;

@@ -53,16 +53,18 @@ mod endpoint;
 mod engine;
 mod keypair;
 mod peer;
-mod requests;
+mod peer_list;
 mod staged;
 mod timers;
 
 // What happens: packets out and in, and handshakes.
-mod batch;
 mod handshake;
+mod helper;
 mod lane;
 mod pace;
+mod queue;
 mod receive;
+mod ring;
 mod seal;
 mod segment;
 mod send;

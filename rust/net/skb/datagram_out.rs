@@ -14,32 +14,33 @@ const MOST_HEADROOM: usize = 4096;
 /// Buffers that hold the payload of one datagram, or of several.
 impl SkBuff<DatagramOut> {
     /// Allocates a buffer with `headroom` bytes reserved in front of `len` uninitialised bytes, and
-    /// lets `fill` write the latter and all of the headroom's last `scratch` bytes.
+    /// lets `fill` write the latter, all of the headroom's last `scratch` bytes, and `spare` bytes behind the data.
     ///
-    /// `fill` gets one slice: the scratch, then the data, zeroed. Context: that of `gfp`.
+    /// `fill` gets one slice: the scratch, the data, and the spare bytes, zeroed. Context: that of `gfp`.
     /// Errors: `ENOMEM`, and those of `fill`.
     pub(crate) fn alloc_with(
         headroom: usize,
         scratch: usize,
         len: usize,
+        spare: usize,
         gfp: Gfp,
         fill: impl FnOnce(&mut [u8]) -> Result,
     ) -> Result<Self> {
         if scratch > headroom {
             return Err(EINVAL);
         }
-        if headroom > MOST_HEADROOM || len > MOST_BYTES {
+        if headroom > MOST_HEADROOM || len > MOST_BYTES || spare > MOST_BYTES {
             return Err(ENOMEM);
         }
         // SAFETY: No requirements.
-        let ptr = unsafe { bindings::alloc_skb((headroom + len) as u32, gfp.raw()) };
+        let ptr = unsafe { bindings::alloc_skb((headroom + len + spare) as u32, gfp.raw()) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
-        // SAFETY: The new buffer has room for `headroom + len` bytes.
+        // SAFETY: The new buffer has room for `headroom + len + spare` bytes.
         unsafe {
             bindings::skb_reserve(ptr.as_ptr(), headroom as i32);
             // The new buffer is ours, and has no route.
             let mut skb = Self::from_raw(ptr);
-            fill(skb.extend(scratch, len))?;
+            fill(skb.extend(scratch, len, spare))?;
             Ok(skb)
         }
     }
@@ -48,7 +49,7 @@ impl SkBuff<DatagramOut> {
     ///
     /// Context: that of `gfp`. Errors: `ENOMEM`.
     pub(crate) fn alloc_empty(headroom: usize, gfp: Gfp) -> Result<Self> {
-        Self::alloc_with(headroom, 0, 0, gfp, |_| Ok(()))
+        Self::alloc_with(headroom, 0, 0, 0, gfp, |_| Ok(()))
     }
 
     /// Appends the bytes of a piece from `offset` on to a packet without a linear part.

@@ -162,19 +162,20 @@ impl<K: Kind> SkBuff<K> {
     }
 
     /// Extends the data by `len` zeroed bytes and returns them with `scratch` bytes of what is in
-    /// front of them.
+    /// front of them, and `spare` behind.
     ///
     /// # Safety
     ///
-    /// The buffer is linear, empty, and has `scratch` bytes of headroom and `len` of tailroom.
-    unsafe fn extend(&mut self, scratch: usize, len: usize) -> &mut [u8] {
+    /// The buffer is linear, empty, and has `scratch` bytes of headroom and `len + spare` of tailroom.
+    unsafe fn extend(&mut self, scratch: usize, len: usize, spare: usize) -> &mut [u8] {
         // SAFETY: By the safety requirements, all of this is inside the buffer's allocation. What
         // is handed out is initialised here.
         unsafe {
             let data = bindings::skb_put(self.raw(), len as u32).cast::<u8>();
             let start = data.sub(scratch);
-            core::ptr::write_bytes(start, 0, scratch + len);
-            core::slice::from_raw_parts_mut(start, scratch + len)
+            let all = scratch + len + spare;
+            core::ptr::write_bytes(start, 0, all);
+            core::slice::from_raw_parts_mut(start, all)
         }
     }
 

@@ -31,7 +31,7 @@ impl SkBuff<PacketIn> {
             return Err(ENOMEM);
         }
         // SAFETY: The buffer was allocated for `len` bytes, and has the headroom just checked.
-        fill(unsafe { skb.extend(SCRATCH, len) })?;
+        fill(unsafe { skb.extend(SCRATCH, len, 0) })?;
         Ok(skb)
     }
 

@@ -24,6 +24,7 @@ mod compat {
 mod cookie;
 #[path = "../../../rust/crypto.rs"]
 mod crypto;
+mod data;
 pub mod fuzz;
 #[allow(dead_code)]
 #[path = "../../../rust/gfp.rs"]
@@ -42,6 +43,8 @@ mod ratelimiter;
 mod rcu;
 #[path = "../../../src/replay.rs"]
 mod replay;
+#[path = "../../../src/ring.rs"]
+mod ring;
 #[path = "../../../src/segment.rs"]
 mod segment;
 #[path = "../../../src/tai64n.rs"]

@@ -109,8 +109,15 @@ impl<T> KVec<T> {
         Self(Vec::new())
     }
 
-    pub fn push(&mut self, value: T, _flags: Flags) -> Result<(), AllocError> {
+    pub fn with_capacity(capacity: usize, _flags: Flags) -> Result<Self, AllocError> {
         allocate()?;
+        Ok(Self(Vec::with_capacity(capacity)))
+    }
+
+    pub fn push(&mut self, value: T, _flags: Flags) -> Result<(), AllocError> {
+        if self.0.len() == self.0.capacity() {
+            allocate()?;
+        }
         self.0.push(value);
         Ok(())
     }

@@ -16,8 +16,6 @@ pub mod bindings;
 pub mod cpu;
 pub mod error;
 #[cfg(feature = "loom")]
-pub mod list;
-#[cfg(feature = "loom")]
 pub mod model;
 pub mod prelude;
 pub mod sync;

@@ -12,7 +12,4 @@ mod refcount;
 
 pub use self::refcount::Refcount;
 #[cfg(feature = "loom")]
-pub use self::{
-    arc::{Arc, ArcBorrow},
-    mutex::Mutex,
-};
+pub use self::{arc::Arc, mutex::Mutex};

@@ -6,6 +6,7 @@
 use super::Choices;
 use crate::cookie::{MacKeys, PeerCookie};
 use crate::crypto::{DataKey, Secret};
+use crate::data;
 use crate::messages::{padding, DataHeader, Initiation, Kind, Response};
 use crate::noise::{open_initiation, Handshake, SessionKeys, StaticIdentity};
 use crate::tai64n::Tai64n;
@@ -113,10 +114,9 @@ impl Tunnel {
             counter,
         };
         let padding = padding(packet.len(), 1420);
-        let mut buffer = [&[0; 64][..], packet, &vec![0; padding], &[0; 16]].concat();
-        assert!(DataKey::new(&keys.sending).seal_in_place(counter, &mut buffer));
-        buffer[48..64].copy_from_slice(&header.to_bytes());
-        buffer.split_off(48)
+        let padded = [packet, &vec![0; padding]].concat();
+        let sealed = data::seal(&DataKey::new(&keys.sending), counter, &padded);
+        [&header.to_bytes()[..], &sealed].concat()
     }
 
     /// What boringtun takes out of a data message, if anything.
@@ -147,11 +147,7 @@ impl Tunnel {
         if header.receiver != keys.local_index {
             return None;
         }
-        let mut message = [&[0; 64][..], rest].concat();
-        let mut opened = vec![0; message.len().checked_sub(16)?];
-        DataKey::new(&keys.receiving)
-            .open(header.counter, &mut message, &mut opened)
-            .then(|| opened.split_off(64))
+        data::open(&DataKey::new(&keys.receiving), header.counter, rest)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::crypto::{
     aead_open, aead_seal, ct_eq, random_bytes, random_is_ready, x25519, x25519_clamp,
     x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
 };
+use crate::data;
 use blake2::{digest::consts::U16, digest::consts::U32, Blake2s256, Blake2sMac, Digest};
 use chacha20poly1305::{aead::Aead, aead::Payload, ChaCha20Poly1305, KeyInit};
 
@@ -245,14 +246,6 @@ fn xaead_opens_only_what_it_sealed() {
     assert!(!xaead_open(&key, &nonce, &[0; 16], &sealed, &mut opened));
 }
 
-/// A buffer for `plain` as [`DataKey::seal_in_place`] wants it, with rubbish where it may be.
-fn buffer_for(plain: &[u8]) -> Vec<u8> {
-    let mut buffer = vec![0xaa; DataKey::SCRATCH];
-    buffer.extend_from_slice(plain);
-    buffer.extend_from_slice(&[0xbb; 16]);
-    buffer
-}
-
 #[test]
 fn data_key_of_rfc_8439() {
     // Section 2.4.2: its initial block counter is 1, as it is here behind the scratch block.
@@ -260,10 +253,9 @@ fn data_key_of_rfc_8439() {
     let plain =
         b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
                   future, sunscreen would be it.";
-    let mut buffer = buffer_for(plain);
-    assert!(DataKey::new(&key).seal_in_place(0x4a00_0000, &mut buffer));
+    let sealed = data::seal(&DataKey::new(&key), 0x4a00_0000, plain);
     assert_eq!(
-        buffer[64..buffer.len() - 16],
+        sealed[..sealed.len() - 16],
         hex(
             "6e2e359a2568f98041ba0728dd0d6981 e97e7aec1d4360c20a27afccfd9fae0b
              f91b65c5524733ab8f593dabcd62b357 1639d624e65152ab8f530c359f0861d8
@@ -312,13 +304,13 @@ fn data_key_seals_as_another_implementation() {
         let secret = Secret::new(&numbers.bytes());
         let counter = numbers.next();
         let plain = numbers.vec(length);
-        let mut placed = Placed::new(&mut numbers, &buffer_for(&plain));
+        let mut placed = Placed::new(&mut numbers, &data::room_for(&plain));
         assert!(DataKey::new(&secret).seal_in_place(counter, placed.buffer()));
         let buffer = placed.finish();
         // Nothing of the one-time key stays.
         assert_eq!(buffer[..64], [0; 64]);
         assert_eq!(
-            buffer[64..],
+            buffer[64..][..length + 16],
             sealed_by_crate(secret.expose(), counter, &[], &plain),
             "length {length}",
         );
@@ -356,9 +348,9 @@ impl Sealed {
         [&[0xcc; DataKey::SCRATCH], &self.text[..]].concat()
     }
 
-    /// The message, with rubbish in front.
+    /// The message in a buffer to be opened from.
     fn message(&self) -> Vec<u8> {
-        [&self.buffer()[..], &self.tag].concat()
+        data::message_of(&[&self.text[..], &self.tag].concat())
     }
 
     /// Opens it both ways, which must not differ. Whether it is authentic.
@@ -443,7 +435,7 @@ fn data_key_refuses_lengths_that_do_not_fit() {
     let mut numbers = Numbers(7);
     let sealed = Sealed::new(&mut numbers, 32);
     let (key, counter) = (&sealed.key, sealed.counter);
-    for length in 0..80 {
+    for length in 0..80 + DataKey::SPARE {
         assert!(!key.seal_in_place(counter, &mut vec![1; length]));
     }
     for length in 0..64 {
@@ -454,10 +446,11 @@ fn data_key_refuses_lengths_that_do_not_fit() {
     for length in (0..200).filter(|length| *length != message.len()) {
         let mut message = message.clone();
         message.resize(length, 0);
-        let mut buffer = vec![1; length.saturating_sub(16)];
+        let mut buffer = vec![1; length.saturating_sub(16 + DataKey::SPARE)];
         assert!(!key.open(counter, &mut message, &mut buffer));
     }
-    for length in (0..200).filter(|length| *length != message.len() - 16) {
+    let opened = message.len() - 16 - DataKey::SPARE;
+    for length in (0..200).filter(|length| *length != opened) {
         assert!(!key.open(counter, &mut message.clone(), &mut vec![1; length]));
     }
 }

@@ -13,6 +13,7 @@ mod messages;
 mod noise;
 mod ratelimiter;
 mod replay;
+mod ring;
 mod segment;
 mod snow;
 mod tai64n;

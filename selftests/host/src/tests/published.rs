@@ -7,6 +7,7 @@
 
 use super::{Handshake, State, StaticIdentity, Transcript, CONSTRUCTION};
 use crate::crypto::{x25519, x25519_public, Blake2s, DataKey, Secret};
+use crate::data;
 use crate::tests::hex;
 
 fn array<const N: usize>(digits: &str) -> [u8; N] {
@@ -124,11 +125,9 @@ fn the_published_vector() {
             "dfc346c0d2296ae6cf1acf6f12b8456a1dba228cf8d8b774aacf1c47fc53aa80ebc7a4c292",
         ),
     ] {
-        let mut buffer = [&[0; DataKey::SCRATCH][..], plain, &[0; 16]].concat();
-        assert!(DataKey::new(&from.sending).seal_in_place(counter, &mut buffer));
-        assert_eq!(buffer[DataKey::SCRATCH..], hex(sealed));
-        let mut opened = vec![0; DataKey::SCRATCH + plain.len()];
-        assert!(DataKey::new(&to.receiving).open(counter, &mut buffer, &mut opened));
-        assert_eq!(&opened[DataKey::SCRATCH..], plain);
+        let message = data::seal(&DataKey::new(&from.sending), counter, plain);
+        assert_eq!(message, hex(sealed));
+        let opened = data::open(&DataKey::new(&to.receiving), counter, &message);
+        assert_eq!(opened.as_deref(), Some(plain));
     }
 }

@@ -5,6 +5,7 @@
 use super::Numbers;
 use crate::bindings::plan_random;
 use crate::crypto::{DataKey, Secret};
+use crate::data;
 use crate::messages::{Initiation, Response};
 use crate::noise::{open_initiation, Handshake, SessionKeys, StaticIdentity};
 use crate::tai64n::Tai64n;
@@ -77,22 +78,18 @@ fn exchange_data(
     for length in [0, 1, 100, 1424] {
         let counter = numbers.next() >> 1;
         let plain = numbers.vec(length);
-        let mut sealed = [&[0; DataKey::SCRATCH][..], &plain, &[0; 16]].concat();
-        assert!(DataKey::new(&ours.sending).seal_in_place(counter, &mut sealed));
-        let sealed = &sealed[DataKey::SCRATCH..];
+        let sealed = data::seal(&DataKey::new(&ours.sending), counter, &plain);
         assert_eq!(sealed, sealed_by_snow(twin, counter, &plain));
         let mut opened = vec![0; length + 16];
         assert_eq!(
-            theirs.read_message(counter, sealed, &mut opened),
+            theirs.read_message(counter, &sealed, &mut opened),
             Ok(length)
         );
         assert_eq!(opened[..length], plain);
 
         let sealed = sealed_by_snow(theirs, counter, &plain);
-        let mut message = [&[0; DataKey::SCRATCH][..], &sealed].concat();
-        let mut opened = vec![0; DataKey::SCRATCH + length];
-        assert!(DataKey::new(&ours.receiving).open(counter, &mut message, &mut opened));
-        assert_eq!(opened[DataKey::SCRATCH..], plain);
+        let opened = data::open(&DataKey::new(&ours.receiving), counter, &sealed);
+        assert_eq!(opened, Some(plain));
     }
 }
 

@@ -42,20 +42,3 @@ impl<T> Deref for Arc<T> {
         &self.0
     }
 }
-
-/// A lent reference.
-pub struct ArcBorrow<'a, T>(pub(crate) &'a Arc<T>);
-
-impl<T> Deref for ArcBorrow<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.0
-    }
-}
-
-impl<T> From<ArcBorrow<'_, T>> for Arc<T> {
-    fn from(borrow: ArcBorrow<'_, T>) -> Self {
-        borrow.0.clone()
-    }
-}

@@ -1,336 +1,318 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `src/batch.rs` with those who use it, `src/send.rs`, `src/receive.rs` and `src/lane.rs`: each packet
-//! comes out once, in order, by one at a time, and none stays in a queue.
+//! `src/queue.rs`: what comes of each job is delivered once, in the order in which the jobs were put in, by one at a
+//! time; and nothing stays in a queue.
 
 use super::explore;
-use crate::batch::CROWDED_PACKETS;
-use crate::cpu::{self, SoftirqsDisabled};
-use crate::crypto::Secret;
-use crate::device::{Device, Indices};
-use crate::engine::Engine;
-use crate::gfp::Gfp;
-use crate::keypair::Keypair;
-use crate::lane::Lane;
-use crate::net::{device::NetDevice, napi::NapiSet, skb::SkBuff, skb_list::SkbList};
-use crate::noise::SessionKeys;
-use crate::peer::{Peer, Seen};
-use crate::rcu::{wait_for_all, RcuArc, RcuSlot};
-use crate::{receive, send};
+use crate::cpu::SoftirqsDisabled;
+use crate::queue::{Job, Next, OrderedQueue};
+use kernel::alloc::{flags::GFP_KERNEL, limit_allocations};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::workqueue::{Queues, WorkItem};
+use loom::cell::UnsafeCell;
 use loom::thread;
-use std::sync::atomic::Ordering;
 
-/// How many CPUs packets come from.
-const SOURCES: usize = 2;
+/// How many CPUs put in jobs. Each has a worker, too.
+const CPUS: usize = 2;
 
-/// CPUs, each of which works on what is queued for it; and a peer with a session.
-struct World {
-    device: RcuArc<Device>,
-    peer: RcuArc<Peer>,
-    workers: Vec<thread::JoinHandle<()>>,
+/// The number of a job, and the CPU that put it in.
+type Number = (u8, u8);
+
+/// Numbers of jobs, as they come.
+struct Trace(UnsafeCell<Vec<Number>>);
+
+impl Trace {
+    fn new() -> Self {
+        Self(UnsafeCell::new(Vec::new()))
+    }
+
+    fn note(&self, numbers: &[Number]) {
+        // SAFETY: loom checks that there is one at a time.
+        self.0
+            .with_mut(|trace| unsafe { &mut *trace }.extend(numbers));
+    }
+
+    fn take(&self) -> Vec<Number> {
+        // SAFETY: As above.
+        self.0
+            .with_mut(|trace| core::mem::take(unsafe { &mut *trace }))
+    }
 }
 
+/// Some jobs, as one.
+struct Numbers {
+    numbers: Vec<Number>,
+    world: Arc<World>,
+}
+
+impl Job for Numbers {
+    type Input = Self;
+    type Output = Self;
+
+    fn load(input: &Self) -> usize {
+        input.numbers.len()
+    }
+
+    fn enter(input: &mut Self) {
+        input.world.entered.note(&input.numbers);
+    }
+
+    fn join(first: &mut Self, mut second: Self) -> core::result::Result<(), Self> {
+        if first.numbers.len() + second.numbers.len() > 2 {
+            return Err(second);
+        }
+        first.numbers.append(&mut second.numbers);
+        Ok(())
+    }
+
+    fn work(input: Self) -> Self {
+        thread::yield_now();
+        input
+    }
+}
+
+struct World {
+    queue: core::pin::Pin<KBox<OrderedQueue<Numbers>>>,
+    workers: Queues,
+    budget: usize,
+    entered: Trace,
+    delivered: Trace,
+}
+
+// SAFETY: loom tells when the traces are used by two at a time.
+unsafe impl Send for World {}
+// SAFETY: As above.
+unsafe impl Sync for World {}
+
+const OWNER: u64 = 0;
+const HELPER: u64 = 1;
+
+impl WorkItem<OWNER> for World {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        Self::own(&this);
+    }
+}
+
+impl WorkItem<HELPER> for World {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        Self::help(&this, usize::MAX);
+    }
+}
+
+/// How a CPU puts in a job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Does and delivers it at once, if nothing is in the queue; as the next one, if something is.
+    Alone,
+    /// Comes as an owner, if the queue is at home here, else as a helper for one job.
+    Here,
+    /// Has an owner come later, if one is to be called.
+    Later,
+    /// Sends a helper.
+    Give,
+    /// Puts in nothing, and comes.
+    Come,
+}
+use Step::{Alone, Come, Give, Here, Later};
+
 impl World {
-    fn new(cpus: usize) -> Self {
-        let (world, keypair) = Self::without_session(cpus);
-        world.peer.keypairs.install(keypair);
-        world
+    fn deliver(output: Numbers) -> usize {
+        output.world.delivered.note(&output.numbers);
+        1
     }
 
-    /// A peer that waits for a session, and the session.
-    fn without_session(cpus: usize) -> (Self, RcuArc<Keypair>) {
-        cpu::set_online(cpus);
-        let engine = Engine::new().unwrap();
-        let device = RcuArc::new(Device {
-            netdev: NetDevice,
-            indices: Indices,
-            lanes: NapiSet::new(cpus, || Lane::new(engine.clone())),
-            peer: RcuSlot::empty(),
-            session: RcuSlot::empty(),
-            engine,
-        });
-        let device = device.ok().unwrap();
-        let peer = Peer::new(device.clone()).unwrap();
-        let keys = SessionKeys {
-            sending: Secret,
-            receiving: Secret,
-            remote_index: 7,
-            we_initiated: true,
-        };
-        let keypair = RcuArc::pin_init(Keypair::new(peer.clone(), keys, 7), Gfp::Kernel).unwrap();
-        device.session.swap(Some(keypair.clone()));
-        device.peer.swap(Some(peer.clone()));
-        let work = |cpu| {
-            let device = device.clone();
-            thread::spawn(move || device.engine.crypt().work(cpu))
-        };
-        let world = Self {
-            workers: (0..cpus as u32).map(work).collect(),
-            device,
-            peer,
-        };
-        (world, keypair)
+    fn call(this: &Arc<Self>, home: u32) {
+        // One that waits already comes later than this.
+        let _ = this.workers.enqueue_on::<_, OWNER>(home, this.clone());
     }
 
-    /// Has each CPU hand in packets, by softirqs of its own.
-    fn run<P: 'static>(
-        &self,
-        packets: [Vec<P>; SOURCES],
-        hand_in: impl Fn(&Device, u8, u8, P) + Clone + Send + 'static,
-    ) where
-        Vec<P>: Send,
-    {
-        let [first, second] = packets;
-        let on = |cpu: u8, packets: Vec<P>| {
-            let (device, hand_in) = (self.device.clone(), hand_in.clone());
+    fn own(this: &Arc<Self>) {
+        if this.queue.run(this.budget, Self::deliver) == Next::Call {
+            Self::call(this, kernel::cpu::CpuId::current().as_u32());
+        }
+    }
+
+    fn help(this: &Arc<Self>, most: usize) {
+        this.queue.help(most, |home| Self::call(this, home));
+    }
+
+    fn step(this: &Arc<Self>, cpu: u8, number: u8, step: Step) {
+        let mut input = Numbers {
+            numbers: vec![(number, cpu)],
+            world: this.clone(),
+        };
+        match step {
+            Come => return Self::own(this),
+            Alone => match this.queue.run_alone(input, this.budget, Self::deliver) {
+                Ok(Next::Nothing) => return,
+                Ok(Next::Call) => return Self::call(this, cpu.into()),
+                Err(back) => input = back,
+            },
+            Here | Later | Give => (),
+        }
+        let pushed = this.queue.push(input, usize::MAX).ok().expect("room");
+        match step {
+            Give => drop(
+                this.workers
+                    .enqueue_on::<_, HELPER>(1 - u32::from(cpu), this.clone()),
+            ),
+            Later if pushed.next == Next::Nothing => (),
+            Later => Self::call(this, pushed.home),
+            _ if pushed.home == u32::from(cpu) => Self::own(this),
+            _ => Self::help(this, 1),
+        }
+    }
+}
+
+fn run(preemptions: usize, crowded: usize, budget: usize, steps: [Vec<Step>; CPUS]) {
+    explore(preemptions, move || {
+        let queue = KBox::pin_init(OrderedQueue::new(crowded), GFP_KERNEL);
+        let world = Arc::pin_init(
+            World {
+                queue: queue.unwrap(),
+                workers: Queues::new(CPUS),
+                budget,
+                entered: Trace::new(),
+                delivered: Trace::new(),
+            },
+            GFP_KERNEL,
+        );
+        let world: Arc<World> = world.unwrap();
+        let workers: Vec<_> = (0..CPUS as u32)
+            .map(|cpu| {
+                let world = world.clone();
+                thread::spawn(move || world.workers.work(cpu))
+            })
+            .collect();
+        let on = |cpu: u8, steps: Vec<Step>| {
+            let world = world.clone();
             move || {
                 kernel::cpu::move_to(cpu.into());
-                for (number, packet) in (0..).zip(packets) {
+                for (number, step) in (0..).zip(steps) {
                     let softirqs = SoftirqsDisabled::new();
-                    hand_in(&device, cpu, number, packet);
+                    World::step(&world, cpu, number, step);
                     drop(softirqs);
                 }
             }
         };
+        let [first, second] = steps.clone();
         let other = (!second.is_empty()).then(|| thread::spawn(on(1, second)));
         on(0, first)();
         if let Some(other) = other {
             other.join().unwrap();
         }
-    }
-
-    /// Waits until nobody has anything to do, and takes all apart.
-    fn end(self) -> (Vec<Seen>, Vec<Seen>) {
-        self.device.engine.crypt().end();
-        for worker in self.workers {
+        world.workers.end();
+        for worker in workers {
             worker.join().unwrap();
         }
-        // SAFETY: loom has checked that nobody else looks.
-        let sent = self
-            .peer
-            .wire
-            .with_mut(|seen| core::mem::take(unsafe { &mut *seen }));
-        let received = self.device.lanes.received();
-        // Nothing is in a queue, nobody thinks to be its owner, and no CPU is thought to be busy.
-        assert!(self.peer.outgoing.is_idle(), "the queue is not idle");
-        let cpus = cpu::online_count();
-        for lane in (0..cpus).filter_map(|lane| self.device.lanes.get(lane)) {
-            assert!(lane.incoming.is_idle(), "a lane is not idle");
-        }
+        assert!(world.queue.is_idle(), "the queue is not idle");
+        let entered = world.entered.take();
         assert_eq!(
-            self.peer.lane.enter(5, 1),
-            5,
-            "datagrams are counted in a lane"
+            entered,
+            world.delivered.take(),
+            "delivered in another order"
         );
-        let idle: Vec<_> = core::iter::from_fn(|| self.device.engine.claim_idle_cpu()).collect();
-        assert_eq!(idle, (1..cpus as u32).collect::<Vec<_>>());
-        self.peer.keypairs.clear();
-        self.device.session.swap(None);
-        self.device.peer.swap(None);
-        drop((self.device, self.peer));
-        wait_for_all();
-        (sent, received)
-    }
-}
-
-/// All packets are there, once, and those of each CPU in the order in which it handed them in.
-fn assert_in_order(seen: Vec<(u8, u8)>, counts: [usize; SOURCES]) {
-    for (cpu, count) in (0..).zip(counts) {
-        let of_cpu: Vec<_> = seen.iter().filter(|(of, _)| *of == cpu).collect();
-        let numbers: Vec<_> = of_cpu
-            .iter()
-            .map(|(_, number)| usize::from(*number))
-            .collect();
-        assert_eq!(
-            numbers,
-            (0..count).collect::<Vec<_>>(),
-            "those of CPU {cpu}"
-        );
-    }
-}
-
-use Step::{SendDone, SendStaged};
-
-/// What a CPU does for a peer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Sends a packet of so many bytes, which the stack counts as so many.
-    Transmit(usize, usize),
-    /// Sends one that has waited for the session, so that no work item will look at it.
-    SendStaged,
-    /// Sends what others have encrypted.
-    SendDone,
-}
-
-/// A packet that is sent where it is.
-const SMALL: Step = Step::Transmit(20, 1);
-/// One that another CPU encrypts, if it has nothing else to do.
-const LARGE: Step = Step::Transmit(5000, 1);
-/// One after which the peer is busy, and packets are collected for a moment.
-const MANY: Step = Step::Transmit(20, 40);
-
-fn transmit(device: &Device, cpu: u8, number: u8, step: Step) {
-    let guard = crate::rcu::read_lock();
-    let peer = device.peer.get(&guard).unwrap().upgrade().unwrap();
-    drop(guard);
-    let bytes = |len| {
-        let mut bytes = vec![0; len];
-        bytes[..2].copy_from_slice(&[cpu, number]);
-        bytes
-    };
-    match step {
-        Step::Transmit(len, parts) => {
-            let packet = SkBuff::of_bytes(bytes(len), parts);
-            send::transmit(peer.device.borrow(), packet).unwrap();
-        }
-        Step::SendStaged => {
-            let mut packets = SkbList::new();
-            packets.push_back(SkBuff::of_bytes(bytes(20), 1));
-            peer.stage(&mut packets);
-            send::send_staged(&peer);
-        }
-        Step::SendDone => send::send_at_home(&peer, true),
-    }
-}
-
-/// What was sent is all of it, numbered as it was sent, and in order.
-fn assert_sent(sent: &[Seen], counts: [usize; SOURCES]) {
-    let counters: Vec<_> = sent.iter().map(|(_, message)| message[8]).collect();
-    let all = (0..sent.len() as u8).collect::<Vec<_>>();
-    assert_eq!(counters, all, "not numbered as they are sent");
-    let packets = sent.iter().map(|(_, message)| (message[16], message[17]));
-    assert_in_order(packets.collect(), counts);
-}
-
-fn send_all(preemptions: usize, packets: [Vec<Step>; SOURCES]) {
-    send_through(256, preemptions, packets);
-}
-
-/// Through a queue that another CPU takes over when it holds more packets than `crowded`.
-fn send_through(crowded: i64, preemptions: usize, packets: [Vec<Step>; SOURCES]) {
-    let counts = [&packets[0], &packets[1]].map(|steps| {
-        let packets = steps.iter().filter(|step| **step != SendDone);
-        packets.count()
-    });
-    explore(preemptions, move || {
-        CROWDED_PACKETS.store(crowded, Ordering::Relaxed);
-        let world = World::new(2);
-        world.run(packets.clone(), transmit);
-        let (sent, _) = world.end();
-        assert_sent(&sent, counts);
+        let jobs = steps.iter().flatten().filter(|step| **step != Come);
+        assert_eq!(entered.len(), jobs.count(), "some are lost");
     });
 }
 
-#[test]
-fn small_packets_of_two_cpus() {
-    send_all(1, [vec![SMALL], vec![SMALL]]);
+fn run_all(preemptions: usize, steps: [Vec<Step>; CPUS]) {
+    run(preemptions, usize::MAX, usize::MAX, steps);
 }
 
 #[test]
-fn large_packets_that_another_cpu_encrypts() {
-    send_all(2, [vec![LARGE, LARGE], vec![]]);
+fn lone_jobs_of_two_cpus() {
+    run_all(2, [vec![Alone, Alone], vec![Alone]]);
 }
 
 #[test]
-fn a_large_packet_and_a_small_one() {
-    send_all(2, [vec![LARGE, SMALL], vec![]]);
+fn jobs_for_later_and_a_lone_one() {
+    run_all(2, [vec![Later, Later], vec![Alone]]);
 }
 
 #[test]
-fn packets_that_are_collected() {
-    send_all(2, [vec![MANY, SMALL], vec![]]);
+fn jobs_that_another_cpu_helps_with() {
+    run_all(2, [vec![Give, Give, Give], vec![]]);
 }
 
 #[test]
-fn a_large_packet_here_and_a_small_one_there() {
-    send_all(1, [vec![LARGE], vec![SMALL]]);
+fn one_that_is_helped_with_and_one_from_elsewhere() {
+    run_all(2, [vec![Give], vec![Here]]);
+    run_all(2, [vec![Give], vec![Later]]);
 }
 
 #[test]
-fn collected_here_and_small_there() {
-    send_all(0, [vec![MANY], vec![SMALL]]);
-}
-
-/// One CPU takes out of the queue what is done, another comes with what nobody else will look at.
-#[test]
-fn a_look_at_what_is_done_and_a_staged_packet() {
-    send_all(2, [vec![SendDone], vec![SendStaged]]);
+fn one_that_is_helped_with_and_one_here() {
+    run_all(2, [vec![Give, Here], vec![]]);
+    run_all(2, [vec![Give, Alone, Later], vec![]]);
 }
 
 #[test]
-fn a_large_packet_here_and_a_staged_one_there() {
-    send_all(1, [vec![LARGE], vec![SendStaged]]);
+fn an_owner_comes_uncalled() {
+    run_all(2, [vec![Come, Give], vec![Come]]);
+    run_all(2, [vec![Come], vec![Later]]);
 }
 
 #[test]
 fn a_crowded_queue_moves() {
-    send_through(0, 2, [vec![SendDone], vec![SendStaged]]);
-    send_through(1, 1, [vec![SMALL], vec![SMALL, SendStaged]]);
+    run(2, 0, usize::MAX, [vec![Later], vec![Here, Later]]);
 }
 
-/// What waits for the session is sent before what comes when it is there.
 #[test]
-fn a_session_comes_while_packets_do() {
-    explore(2, || {
-        let (world, keypair) = World::without_session(2);
-        let peer = world.peer.clone();
-        let other = thread::spawn(move || {
-            kernel::cpu::move_to(1);
-            peer.keypairs.install(keypair);
-            peer.send_staged_packets();
-        });
-        world.run([vec![SMALL, SMALL], vec![]], transmit);
+fn an_owner_with_a_small_budget_comes_again() {
+    run(2, usize::MAX, 1, [vec![Here, Here], vec![Give]]);
+    run(2, usize::MAX, 1, [vec![Alone, Later], vec![Here]]);
+}
+
+/// What there is no memory for, or no room, comes back, and the rest goes on.
+#[test]
+fn a_full_queue_gives_back() {
+    explore(1, || {
+        let queue = Arc::pin_init(OrderedQueue::<Unit>::new(usize::MAX), GFP_KERNEL).unwrap();
+        let other = queue.clone();
+        let other = thread::spawn(move || assert!(other.load_to_work_on() <= 2));
+        limit_allocations(Some(0));
+        assert!(queue.push((), 2).is_err(), "there is no memory");
+        limit_allocations(None);
+        assert!(queue
+            .push((), 2)
+            .is_ok_and(|pushed| pushed.next == Next::Call));
+        assert!(queue
+            .push((), 2)
+            .is_ok_and(|pushed| pushed.next == Next::Nothing));
+        assert!(queue.push((), 2).is_err(), "there is no room");
+        assert_eq!(queue.load_to_work_on(), 2);
         other.join().unwrap();
-        let (sent, _) = world.end();
-        assert_sent(&sent, [2, 0]);
+        let mut delivered = 0;
+        let next = queue.run(usize::MAX, |()| {
+            delivered += 1;
+            1
+        });
+        assert!(next == Next::Nothing && delivered == 2 && queue.is_idle());
     });
 }
 
-/// The peer's addresses that datagrams come from, at one time: another address is another batch.
-type Burst = &'static [usize];
+struct Unit;
 
-fn receive_all(preemptions: usize, cpus: usize, bursts: [Vec<Burst>; SOURCES]) {
-    let counts = [bursts[0].concat().len(), bursts[1].concat().len()];
-    explore(preemptions, move || {
-        let world = World::new(cpus);
-        // With the numbers of their datagrams.
-        let numbered = bursts.clone().map(|bursts| {
-            let mut numbers = 0u8..;
-            let number = |burst: Burst| burst.iter().copied().zip(&mut numbers).collect();
-            bursts.into_iter().map(number).collect::<Vec<Vec<_>>>()
-        });
-        world.run(numbered, |device, cpu, _, burst| {
-            let guard = crate::rcu::read_lock();
-            let device = device.peer.get(&guard).unwrap().device.clone();
-            drop(guard);
-            for (from, number) in burst {
-                let mut message = vec![0; 16 + 32 + 16];
-                message[0] = 4;
-                message[8..10].copy_from_slice(&[number, cpu]);
-                // An IPv4 packet of 22 bytes.
-                message[16] = 0x45;
-                message[16 + 3] = 22;
-                message[16 + 20..][..2].copy_from_slice(&[cpu, number]);
-                receive::datagram(device.borrow(), SkBuff::of_bytes(message, from));
-            }
-        });
-        let (_, received) = world.end();
-        let packets = received.iter().map(|(_, packet)| (packet[20], packet[21]));
-        assert_in_order(packets.collect(), counts);
-    });
-}
+impl Job for Unit {
+    type Input = ();
+    type Output = ();
 
-#[test]
-fn datagrams_that_come_in_on_two_cpus() {
-    receive_all(1, 2, [vec![&[1]], vec![&[1]]]);
-}
+    fn load((): &()) -> usize {
+        1
+    }
 
-#[test]
-fn datagrams_that_another_cpu_decrypts() {
-    receive_all(1, 2, [vec![&[1], &[2]], vec![&[3]]]);
-}
+    fn enter((): &mut ()) {}
 
-#[test]
-fn datagrams_that_several_other_cpus_decrypt() {
-    receive_all(1, 3, [vec![&[1, 2, 3]], vec![]]);
+    fn join((): &mut (), (): ()) -> core::result::Result<(), ()> {
+        Err(())
+    }
+
+    fn work((): ()) {}
 }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A ring of values.
+
+#![forbid(unsafe_code)]
+
+use core::mem::take;
+use kernel::prelude::*;
+
+/// Values in order, in memory that grows with their number and is given back when there are none.
+pub(crate) struct Ring<T> {
+    places: KVec<Option<T>>,
+    first: usize,
+    len: usize,
+}
+
+impl<T> Ring<T> {
+    /// How many places are kept.
+    const FEW: usize = 4;
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            places: KVec::new(),
+            first: 0,
+            len: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where the value of an index is, or will be.
+    fn place(&self, index: usize) -> usize {
+        let place = self.first + index;
+        match place.checked_sub(self.places.len()) {
+            Some(place) => place,
+            None => place,
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        if index >= self.len {
+            return None;
+        }
+        self.places.get(self.place(index))?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        if index >= self.len {
+            return None;
+        }
+        let place = self.place(index);
+        self.places.get_mut(place)?.as_mut()
+    }
+
+    pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
+        self.get_mut(self.len.checked_sub(1)?)
+    }
+
+    /// Makes sure of a place for another value. Errors: `ENOMEM`.
+    pub(crate) fn reserve(&mut self) -> Result {
+        if self.len < self.places.len() {
+            return Ok(());
+        }
+        let wanted = self.len.saturating_mul(2).max(Self::FEW);
+        let mut places = KVec::with_capacity(wanted, GFP_ATOMIC)?;
+        for index in 0..wanted {
+            let place = self.place(index);
+            places.push(self.places.get_mut(place).and_then(take), GFP_ATOMIC)?;
+        }
+        (self.places, self.first) = (places, 0);
+        Ok(())
+    }
+
+    /// Appends a value, after [`Self::reserve`].
+    pub(crate) fn push(&mut self, value: T) {
+        let place = self.place(self.len);
+        if let Some(free) = self.places.get_mut(place) {
+            *free = Some(value);
+            self.len += 1;
+        }
+    }
+
+    /// Takes the first value out.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let first = self.first;
+        let value = self.places.get_mut(first).and_then(take)?;
+        self.first = self.place(1);
+        self.len -= 1;
+        if self.len == 0 && self.places.len() > Self::FEW {
+            *self = Self::new();
+        }
+        Some(value)
+    }
+}
