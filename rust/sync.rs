@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
-use kernel::sync::lock::{Backend, Lock};
+use kernel::sync::lock::{Backend, Guard, Lock};
 
 use crate::bindings;
 
@@ -12,6 +12,9 @@ use crate::bindings;
 ///
 /// Context: process context or softirq; not hard interrupts.
 pub(crate) type SpinLockBh<T> = Lock<T, SpinLockBhBackend>;
+
+/// What a [`SpinLockBh`] protects, locked.
+pub(crate) type Locked<'a, T> = Guard<'a, T, SpinLockBhBackend>;
 
 /// The backend of [`SpinLockBh`].
 pub(crate) struct SpinLockBhBackend;

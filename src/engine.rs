@@ -37,11 +37,17 @@ pub(crate) struct Engine {
     pub(crate) handshake: OwnedQueue,
     /// What the devices have in network namespaces.
     pub(crate) residents: Arc<Residents>,
+    /// For each CPU, whether a lone packet is being delivered there where its datagram came in.
+    at_once: KVec<OwnLine<Atomic<bool>>>,
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
     #[pin]
     rate_limiter: Mutex<SharedLimiter>,
 }
+
+/// What has a cache line of its own, as only one CPU uses it.
+#[repr(align(64))]
+struct OwnLine<T>(T);
 
 /// The rate limiter of all links, which is there as long as there are any.
 struct SharedLimiter {
@@ -53,6 +59,10 @@ impl Engine {
     /// Creates the work queues. Context: process context. Errors: `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let residents = Residents::register()?;
+        let mut at_once = KVec::new();
+        for _ in 0..kernel::cpu::nr_cpu_ids() {
+            at_once.push(OwnLine(Atomic::new(false)), GFP_KERNEL)?;
+        }
         let crypt = OwnedQueue::new(c_str!("wg-crypt"), Placement::PerCpu)?;
         let helpers = OwnedQueue::new(c_str!("wg-help"), Placement::Anywhere)?;
         let handshake = OwnedQueue::new(c_str!("wg-kex"), Placement::AnywhereFrozen)?;
@@ -63,6 +73,7 @@ impl Engine {
                 helping: Atomic::new(0),
                 handshake,
                 residents,
+                at_once,
                 last_under_load: Atomic::new(0),
                 rate_limiter <- new_mutex!(
                     SharedLimiter {
@@ -86,14 +97,19 @@ impl Engine {
         &self.helpers
     }
 
-    /// Counts in another helper, unless there are as many as there are other CPUs that may be given work. Then whoever
-    /// asks does best to work itself, which also keeps senders from getting ahead of the crypto.
+    /// Returns whether another helper may be sent: there are never more than there are other CPUs that may be given work.
+    /// Who cannot send one does best to work himself, which also keeps senders from getting ahead of the crypto.
+    pub(crate) fn may_help(&self) -> bool {
+        self.helping.load(Relaxed) + 1 < cpu::housekeeping_count() as i32
+    }
+
+    /// Counts in another helper, if one may be sent.
     pub(crate) fn begin_help(&self) -> bool {
-        let most = cpu::housekeeping_count() as i32 - 1;
-        if self.helping.load(Relaxed) >= most {
+        if !self.may_help() {
             return false;
         }
-        if self.helping.fetch_add(1, Relaxed) >= most {
+        let most = cpu::housekeeping_count() as i32;
+        if self.helping.fetch_add(1, Relaxed) + 1 >= most {
             self.end_help();
             return false;
         }
@@ -103,6 +119,20 @@ impl Engine {
     /// A helper has finished.
     pub(crate) fn end_help(&self) {
         let _ = self.helping.fetch_add(-1, Relaxed);
+    }
+
+    /// Calls a function that delivers a packet at once, unless this is called by what such a packet led to: the stack is
+    /// not deep enough for tunnels within tunnels. Context: softirqs disabled, on that CPU.
+    #[inline]
+    pub(crate) fn at_once<R>(&self, cpu: u32, deliver: impl FnOnce() -> R) -> Option<R> {
+        let OwnLine(is_at_once) = self.at_once.get(cpu as usize)?;
+        if is_at_once.load(Relaxed) {
+            return None;
+        }
+        is_at_once.store(true, Relaxed);
+        let result = deliver();
+        is_at_once.store(false, Relaxed);
+        Some(result)
     }
 
     /// Returns whether handshakes are under load: whether too many are waiting now, or were a moment

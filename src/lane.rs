@@ -62,9 +62,11 @@ impl Poll for Lane {
             let Some(peer) = self.peers.pop() else {
                 break;
             };
-            let load = peer.incoming.load_to_work_on();
-            if load > OFFLOAD_DATAGRAMS && helper::send::<Open>(&peer) {
-                // It calls who delivers.
+            // It calls who delivers.
+            if peer.device.engine.may_help()
+                && peer.incoming.load_to_work_on() > OFFLOAD_DATAGRAMS
+                && helper::send::<Open>(&peer)
+            {
                 continue;
             }
             let next = peer.incoming.run(budget - done, |opened| {

@@ -12,6 +12,7 @@ use crate::{net::route::GsoLimits, timer};
 /// How busy a peer is being sent to, and how large the buffers for it may be.
 pub(crate) struct Pace {
     surplus: Surplus,
+    influx: Surplus,
     rate: Rate,
     below: Below,
 }
@@ -21,20 +22,28 @@ impl Pace {
     pub(crate) const fn new() -> Self {
         Self {
             surplus: Surplus(Atomic::new(0)),
+            influx: Surplus(Atomic::new(0)),
             rate: Rate(Atomic::new(0)),
             below: Below(Atomic::new(0)),
         }
     }
 
-    /// Counts bytes that are to be sent.
+    /// Counts what is to be sent.
     #[inline]
-    pub(crate) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize, packets: usize) {
         self.rate.count(bytes);
+        self.influx.reduce(packets);
     }
 
     /// Counts packets sent. Returns whether it is worthwhile to wait for more.
     pub(crate) fn is_busy(&self, packets: usize) -> bool {
         self.surplus.is_large_with(packets)
+    }
+
+    /// Counts a datagram that has come in. Returns whether it is likely that more come with it.
+    #[inline]
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.influx.is_large_with(1)
     }
 
     /// Counts packets received.
@@ -65,7 +74,7 @@ impl Pace {
 /// The length of a moment in milliseconds.
 const MOMENT: u32 = 4;
 
-/// How many more packets are sent to a peer than come from it.
+/// How many more packets are sent to a peer than come from it, or the other way round.
 ///
 /// Two parties that take turns wait for each other, and nothing is to be gained by making them wait
 /// longer. Whoever sends without waiting for answers has more to send, and a moment's patience
@@ -97,7 +106,8 @@ impl Surplus {
         self.0.store(noted, Relaxed);
     }
 
-    /// Adds packets sent. Returns whether the surplus is large, or was in the moment before.
+    /// Adds packets. Returns whether the surplus is large, or was in the moment before.
+    #[inline]
     fn is_large_with(&self, packets: usize) -> bool {
         let now = timer::moment(MOMENT);
         let (surplus, was_large) = self.look(now);
@@ -107,7 +117,7 @@ impl Surplus {
         was_large || surplus > Self::LARGE
     }
 
-    /// Takes packets received off.
+    /// Takes packets that went the other way off.
     #[inline]
     fn reduce(&self, packets: usize) {
         let now = timer::moment(MOMENT);

@@ -35,7 +35,7 @@ use kernel::{
 use crate::{
     cpu::SoftirqsDisabled,
     ring::Ring,
-    sync::{new_spinlock_bh, SpinLockBh},
+    sync::{new_spinlock_bh, Locked, SpinLockBh},
 };
 
 /// What is done in a queue.
@@ -285,8 +285,9 @@ impl<J: Job> OrderedQueue<J> {
         drop(state);
         let output = J::work(input);
         let spent = self.deliver(output, &mut deliver);
-        self.state.lock().is_delivering = false;
-        Ok(self.go_on(budget.saturating_sub(spent), deliver))
+        let mut state = self.state.lock();
+        state.is_delivering = false;
+        Ok(self.go_on(state, budget.saturating_sub(spent), deliver))
     }
 
     /// Comes as an owner: works and delivers until nothing is left to do, or `budget` is spent, of which `deliver`
@@ -298,13 +299,16 @@ impl<J: Job> OrderedQueue<J> {
         let mut state = self.state.lock();
         state.called = false;
         state.workers += 1;
-        drop(state);
-        self.go_on(budget, deliver)
+        self.go_on(state, budget, deliver)
     }
 
-    fn go_on(&self, mut budget: usize, mut deliver: impl FnMut(J::Output) -> usize) -> Next {
+    fn go_on<'a>(
+        &'a self,
+        mut state: Locked<'a, State<J>>,
+        mut budget: usize,
+        mut deliver: impl FnMut(J::Output) -> usize,
+    ) -> Next {
         loop {
-            let mut state = self.state.lock();
             let task = match budget {
                 0 => None,
                 _ => state.take_done().or_else(|| state.take()),
@@ -316,11 +320,13 @@ impl<J: Job> OrderedQueue<J> {
             match task {
                 Task::Work(number, input) => {
                     let output = J::work(input);
-                    self.state.lock().finish(number, output);
+                    state = self.state.lock();
+                    state.finish(number, output);
                 }
                 Task::Deliver(output) => {
                     budget = budget.saturating_sub(self.deliver(output, &mut deliver));
-                    self.state.lock().is_delivering = false;
+                    state = self.state.lock();
+                    state.is_delivering = false;
                 }
             }
         }

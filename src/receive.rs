@@ -8,6 +8,7 @@ use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
     compat::EBADMSG,
+    cpu::SoftirqsDisabled,
     crypto::DataKey,
     device::Device,
     endpoint::Endpoint,
@@ -84,11 +85,17 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
     }
     let mut datagrams = SkbList::new();
     datagrams.push_back(skb);
-    let sealed = Sealed {
+    let mut sealed = Sealed {
         keypair: keypair.clone(),
         datagrams,
         endpoint,
     };
+    if !peer.pace.is_flooded() {
+        match deliver_at_once(&device, peer, sealed) {
+            Ok(()) => return,
+            Err(back) => sealed = back,
+        }
+    }
     match peer.incoming.push(sealed, MAX_QUEUED_PACKETS) {
         // Two workers are better than one, if there is more than one job.
         Ok(pushed) if pushed.next == Next::Call || pushed.is_new && pushed.waiting > 1 => {
@@ -96,6 +103,35 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
         }
         Ok(_) => (),
         Err(sealed) => sealed.datagrams.drop_for(DropReason::FullRing),
+    }
+}
+
+/// Decrypts and delivers a lone datagram where it came in, if nothing else of its peer's is under way. Otherwise gives it
+/// back.
+fn deliver_at_once(
+    device: &Device,
+    peer: &RcuArc<Peer>,
+    sealed: Sealed,
+) -> core::result::Result<(), Sealed> {
+    let mut softirqs = SoftirqsDisabled::new();
+    let here = kernel::cpu::CpuId::current().as_u32();
+    let mut sealed = Some(sealed);
+    let next = device.engine.at_once(here, || {
+        let mut receiver = Receiver::for_lone_packets(&mut softirqs);
+        let deliver = |opened| deliver(opened, &mut receiver);
+        sealed
+            .take()
+            .map(|sealed| peer.incoming.run_alone(sealed, 1, deliver))
+    });
+    match next.flatten() {
+        Some(Ok(next)) => {
+            if next == Next::Call {
+                Open::call(peer, here);
+            }
+            Ok(())
+        }
+        Some(Err(back)) => Err(back),
+        None => sealed.map_or(Ok(()), Err),
     }
 }
 
@@ -367,7 +403,7 @@ fn accept(
                 packet.drop_for(DropReason::IpRpfilter);
                 return 0;
             }
-            receiver.gro_receive(packet);
+            receiver.receive(packet);
             netdev.count_received(message_len);
             message_len
         }

@@ -235,7 +235,7 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
         bytes = bytes.saturating_add(skb.len());
         parts = parts.saturating_add(skb.parts());
     });
-    peer.pace.sent(bytes);
+    peer.pace.sent(bytes, parts);
     let is_large = bytes > OFFLOAD_BYTES;
     let mut input = Packets {
         keypair: keypair.clone(),

@@ -21,7 +21,7 @@ use super::{
     device::NetDevice,
     skb::{PacketIn, SkBuff},
 };
-use crate::bindings;
+use crate::{bindings, cpu::SoftirqsDisabled, rcu::RcuArc};
 
 /// Something that has packets to deliver when it is polled.
 pub(crate) trait Poll: Send + Sync + Sized {
@@ -32,25 +32,41 @@ pub(crate) trait Poll: Send + Sync + Sized {
     fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize;
 }
 
-/// Lets a poll function hand packets to the network stack.
+/// Hands packets to the network stack.
 ///
 /// # Invariants
 ///
-/// `napi` is being polled on this CPU for `'a`.
+/// Softirqs are disabled for `'a`. `napi`, if there is one, is being polled on this CPU meanwhile.
 pub(crate) struct Receiver<'a> {
-    napi: NonNull<bindings::napi_struct>,
+    napi: Option<NonNull<bindings::napi_struct>>,
     _polling: PhantomData<&'a mut ()>,
 }
 
-impl Receiver<'_> {
-    /// Hands a packet to the stack, which merges it with its neighbours where it can.
+impl<'a> Receiver<'a> {
+    /// One that merges nothing, outside of polling. Context: softirq.
     #[inline]
-    pub(crate) fn gro_receive(&mut self, skb: SkBuff<PacketIn>) {
-        // SAFETY: The instance is being polled on this CPU by the type invariant, and the buffer
-        // is ours to give.
-        unsafe {
-            let gro = &raw mut (*self.napi.as_ptr()).gro;
-            bindings::gro_receive_skb(gro, skb.into_raw().as_ptr());
+    pub(crate) fn for_lone_packets(_softirqs: &'a mut SoftirqsDisabled) -> Self {
+        // INVARIANT: By the argument.
+        Self {
+            napi: None,
+            _polling: PhantomData,
+        }
+    }
+
+    /// Hands a packet to the stack, which merges it with its neighbours where it can while it is polled.
+    #[inline]
+    pub(crate) fn receive(&mut self, skb: SkBuff<PacketIn>) {
+        let skb = skb.into_raw().as_ptr();
+        match self.napi {
+            // SAFETY: The instance is being polled on this CPU by the type invariant, and the buffer
+            // is ours to give.
+            Some(napi) => unsafe {
+                bindings::gro_receive_skb(&raw mut (*napi.as_ptr()).gro, skb);
+            },
+            // SAFETY: Softirqs are disabled, and the buffer is ours to give.
+            None => unsafe {
+                bindings::netif_receive_skb(skb);
+            },
         }
     }
 }
@@ -67,6 +83,14 @@ struct Instance<T> {
     #[pin]
     polled: T,
 }
+
+/// The instances of a set: busy polling looks them up by number under RCU, so their end waits for a grace period.
+struct Instances<T>(KVec<Pin<KBox<Instance<T>>>>);
+
+// SAFETY: NAPI instances synchronise themselves with atomic state bits.
+unsafe impl<T: Send + Sync> Send for Instances<T> {}
+// SAFETY: As above.
+unsafe impl<T: Send + Sync> Sync for Instances<T> {}
 
 /// What state the instances of a set that are known to a device are in.
 #[derive(PartialEq, Eq)]
@@ -85,18 +109,13 @@ enum State {
 pub(crate) struct NapiSet<T> {
     /// Keeps the device from being freed while it knows the instances.
     dev: ARef<NetDevice>,
-    instances: KVec<Pin<KBox<Instance<T>>>>,
+    instances: RcuArc<Instances<T>>,
     #[pin]
     state: Mutex<State>,
     detached: Atomic<bool>,
 }
 
-// SAFETY: NAPI instances synchronise themselves with atomic state bits.
-unsafe impl<T: Send + Sync> Send for NapiSet<T> {}
-// SAFETY: As above.
-unsafe impl<T: Send + Sync> Sync for NapiSet<T> {}
-
-impl<T: Poll> NapiSet<T> {
+impl<T: Poll + 'static> NapiSet<T> {
     /// Creates `count` instances of `dev`, off at first.
     ///
     /// Unregistering the device does not end before [`Self::detach`] is called and the set is dropped. Context:
@@ -129,8 +148,9 @@ impl<T: Poll> NapiSet<T> {
                     )?;
                     instances.push(instance, GFP_KERNEL)?;
                 }
+                let instances = RcuArc::new(Instances(instances))?;
                 // Only now can nothing fail any more.
-                for instance in &instances {
+                for instance in &instances.0 {
                     // SAFETY: The device is valid. The instance is pinned in its box, which is
                     // kept until the set is dropped.
                     // INVARIANT: The device knows the instance, which is off.
@@ -154,13 +174,13 @@ impl<T: Poll> NapiSet<T> {
 
     /// Returns the objects that are polled.
     pub(crate) fn polled(&self) -> impl Iterator<Item = &T> {
-        self.instances.iter().map(|instance| &instance.polled)
+        self.instances.0.iter().map(|instance| &instance.polled)
     }
 
     /// Returns one of the objects that are polled.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        Some(&self.instances.get(index)?.polled)
+        Some(&self.instances.0.get(index)?.polled)
     }
 
     /// Has an object polled soon on this CPU, if the set is enabled.
@@ -168,7 +188,7 @@ impl<T: Poll> NapiSet<T> {
     /// Context: any but hard interrupts.
     #[inline]
     pub(crate) fn schedule(&self, index: usize) {
-        if let Some(instance) = self.instances.get(index) {
+        if let Some(instance) = self.instances.0.get(index) {
             // SAFETY: The instance is initialised; one that is disabled or detached has its
             // `SCHED` bit set, which makes this do nothing. Enabling softirqs again runs the poll
             // at once in process context.
@@ -184,7 +204,7 @@ impl<T: Poll> NapiSet<T> {
     pub(crate) fn enable(&self) {
         let mut state = self.state.lock();
         if *state == State::Off && !self.detached.load(Relaxed) {
-            for instance in &self.instances {
+            for instance in &self.instances.0 {
                 // SAFETY: The instance is attached and off.
                 unsafe { bindings::napi_enable(instance.napi.get()) };
             }
@@ -196,7 +216,7 @@ impl<T: Poll> NapiSet<T> {
     pub(crate) fn disable(&self) {
         let mut state = self.state.lock();
         if *state == State::On {
-            for instance in &self.instances {
+            for instance in &self.instances.0 {
                 // SAFETY: The instance is attached and on.
                 unsafe { bindings::napi_disable(instance.napi.get()) };
             }
@@ -219,13 +239,10 @@ impl<T: Poll> NapiSet<T> {
         self.disable();
         let state = self.state.lock();
         if *state == State::Off && !self.detached.xchg(true, Full) {
-            for instance in &self.instances {
-                // SAFETY: The instance is attached and off.
+            for instance in &self.instances.0 {
+                // SAFETY: The instance is attached and off. Its memory stays for a grace period from its last use on.
                 unsafe { bindings::netif_napi_del_nosync(instance.napi.get()) };
             }
-            drop(state);
-            // Busy polling looks instances up by number under RCU.
-            crate::rcu::synchronize_net();
         }
     }
 }
@@ -239,7 +256,7 @@ impl<T> PinnedDrop for NapiSet<T> {
             // The device would still use the instances: better to lose both than to free them.
             pr_err!("NAPI instances were not detached; leaking them\n");
             core::mem::forget(this.dev.clone());
-            core::mem::forget(core::mem::replace(this.instances, KVec::new()));
+            core::mem::forget(this.instances.clone());
         }
     }
 }
@@ -266,7 +283,7 @@ unsafe extern "C" fn poll<T: Poll>(
     let mut receiver = Receiver {
         // INVARIANT: The core polls this instance on this CPU now.
         // SAFETY: The core hands in a valid pointer.
-        napi: unsafe { NonNull::new_unchecked(napi) },
+        napi: Some(unsafe { NonNull::new_unchecked(napi) }),
         _polling: PhantomData,
     };
     let done = instance.polled.poll(&mut receiver, limit).min(limit);

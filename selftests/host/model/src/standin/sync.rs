@@ -3,6 +3,7 @@
 //! Spinlocks.
 
 pub(crate) type SpinLockBh<T> = kernel::sync::Mutex<T>;
+pub(crate) type Locked<'a, T> = loom::sync::MutexGuard<'a, T>;
 
 macro_rules! new_spinlock_bh {
     ($value:expr, $name:literal $(,)?) => {
