@@ -41,6 +41,8 @@ forbidden_unsafe_is_an_error() {
 check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
 
 chapter "Types"
+layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
+check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
 check "code that breaks what the layers promise does not compile (selftests/compile-fail)" selftests/compile-fail/run
 
 chapter "Licence"

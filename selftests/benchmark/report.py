@@ -106,6 +106,24 @@ def deletion(rows, figures):
     figures["deletion"] = rows
 
 
+def real_time(rows, figures):
+    if not rows:
+        return
+    print(f"\nTCP in real time, {rows[0]['processors']} processors: Mbit/s, median (least to most); the share of C's; how idle the busiest and the idlest were\n")
+    print(f"{'':10}{'':10}{'Mbit/s':>24}{'of C':>8}{'idle':>14}{'retransmits':>14}  rounds")
+    for load in dict.fromkeys(row["load"] for row in rows):
+        of_c = None
+        for module in dict.fromkeys(row["module"] for row in rows):
+            some = [row for row in rows if row["module"] == module and row["load"] == load]
+            rates = sorted(row["rate"] for row in some)
+            of_c = median(rates) if module == "c" else of_c
+            idle = f"{median([min(row['idle']) for row in some]):.0%} to {median([max(row['idle']) for row in some]):.0%}"
+            again = median([row["retransmits"] for row in some])
+            print(f"{load:10}{NAMES[module]:10}{f'{median(rates):.1f} ({rates[0]:.1f} to {rates[-1]:.1f})':>24}"
+                  f"{f'{median(rates) / of_c:.2f}' if of_c else '':>8}{idle:>14}{again:>14,.0f}{len(some):>8}")
+    figures["real time"] = rows
+
+
 def peers(rows, figures, verdicts):
     if not rows:
         return
@@ -155,6 +173,7 @@ def main():
     packets(read(folder, "packets.json"), figures, verdicts)
     uplinks(read(folder, "uplinks.json"), figures)
     peers(read(folder, "peers.json"), figures, verdicts)
+    real_time(read(folder, "realtime.json"), figures)
     removal(read(folder, "removal.json"), figures)
     deletion(read(folder, "deletion.json"), figures)
     if verdicts:
