@@ -13,7 +13,7 @@ use crate::{
     device::Device,
     endpoint::Endpoint,
     events, handshake,
-    helper::PeerJob,
+    helper::{self, PeerJob},
     keypair::Keypair,
     messages::{
         DataHeader, Kind, DATA_HEADER_LEN, DATA_MIN_LEN, KEEPALIVE_TIMEOUT, MAX_QUEUED_PACKETS,
@@ -97,10 +97,9 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
         }
     }
     match peer.incoming.push(sealed, MAX_QUEUED_PACKETS) {
-        // Two workers are better than one, if there is more than one job.
-        Ok(pushed) if pushed.next == Next::Call || pushed.is_new && pushed.waiting > 1 => {
-            Open::call(peer, pushed.home);
-        }
+        Ok(pushed) if pushed.next == Next::Call => Open::call(peer, pushed.home),
+        // Who brings more while a full job waits works, too.
+        Ok(pushed) if pushed.is_new && pushed.waiting > 1 => helper::help::<Open>(peer, 1),
         Ok(_) => (),
         Err(sealed) => sealed.datagrams.drop_for(DropReason::FullRing),
     }
