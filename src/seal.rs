@@ -145,6 +145,11 @@ impl Payload for SkBuff<PacketOut> {
     }
 }
 
+/// Returns the flow of a packet. A keepalive belongs to none: it is of no device whose namespace says how to look at it.
+fn flow_of(packet: &SkBuff<PacketOut>) -> Option<Flow> {
+    (packet.len() != 0).then(|| packet.flow())
+}
+
 /// Puts the packets of one flow behind each other, in the order in which they came, so that they can share
 /// buffers. They share their counters out again: messages leave in the order of these.
 fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
@@ -153,7 +158,8 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
     let mut can_change = true;
     let mut next = None;
     packets.for_each(|packet| {
-        is_mixed |= *first.get_or_insert(packet.flow()) != packet.flow();
+        let flow = flow_of(packet);
+        is_mixed |= *first.get_or_insert(flow) != flow;
         let Control {
             number, messages, ..
         } = packet.control();
@@ -167,11 +173,11 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
     let mut number = NO_COUNTER;
     while let Some(head) = packets.pop_front() {
         let mut others = SkbList::new();
-        let flow = head.flow();
+        let flow = flow_of(&head);
         number = number.min(head.control().number);
         gathered.push_back(head);
         while let Some(packet) = packets.pop_front() {
-            if packet.flow() == flow {
+            if flow_of(&packet) == flow {
                 gathered.push_back(packet);
             } else {
                 others.push_back(packet);
