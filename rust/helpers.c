@@ -256,11 +256,6 @@ void rust_helper_local_bh_enable(void)
 }
 
 /* linux/cpumask.h */
-bool rust_helper_cpu_online(unsigned int cpu)
-{
-	return cpu_online(cpu);
-}
-
 unsigned int rust_helper_num_online_cpus(void)
 {
 	return num_online_cpus();
@@ -429,11 +424,6 @@ u8 rust_helper_ip_tunnel_get_dsfield(const struct sk_buff *skb)
 int rust_helper_INET_ECN_decapsulate(struct sk_buff *skb, u8 outer, u8 inner)
 {
 	return INET_ECN_decapsulate(skb, outer, inner);
-}
-
-void *rust_helper_skb_frag_address(const skb_frag_t *frag)
-{
-	return skb_frag_address(frag);
 }
 
 void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int size, unsigned int truesize)

@@ -34,8 +34,8 @@ use crate::{
     workspace::Workspace,
 };
 
-/// How many datagrams make a full batch.
-const BATCH_DATAGRAMS: usize = 64;
+/// How many datagrams make a full job.
+const JOB_DATAGRAMS: usize = 64;
 
 /// Takes a datagram from a socket of the device.
 ///
@@ -165,7 +165,7 @@ impl Job for Open {
 
     fn join(first: &mut Sealed, mut second: Sealed) -> core::result::Result<(), Sealed> {
         let is_alike = first.endpoint == second.endpoint && first.keypair.ptr_eq(&second.keypair);
-        if !is_alike || first.datagrams.len() >= BATCH_DATAGRAMS {
+        if !is_alike || first.datagrams.len() >= JOB_DATAGRAMS {
             return Err(second);
         }
         first.datagrams.append(&mut second.datagrams);

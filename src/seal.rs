@@ -30,8 +30,8 @@ const RUN_MESSAGES: usize = 64;
 /// How many bytes one buffer of datagrams may hold, so that it fits into an IP packet.
 const RUN_BYTES: usize = 65_000;
 
-/// How many packets make a full batch.
-const BATCH_PACKETS: usize = 64;
+/// How many packets make a full job.
+const JOB_PACKETS: usize = 64;
 
 /// What stands for the counter of a message that there is none for.
 const NO_COUNTER: u64 = u64::MAX;
@@ -78,7 +78,7 @@ impl Job for Seal {
     }
 
     fn join(first: &mut Packets, mut second: Packets) -> core::result::Result<(), Packets> {
-        let is_full = first.packets.len() >= BATCH_PACKETS || first.is_large || second.is_large;
+        let is_full = first.packets.len() >= JOB_PACKETS || first.is_large || second.is_large;
         if is_full || !first.keypair.ptr_eq(&second.keypair) {
             return Err(second);
         }
