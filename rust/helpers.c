@@ -174,6 +174,11 @@ netdev_features_t rust_helper_tunnel_features(void)
 	return NETIF_F_HW_CSUM | NETIF_F_RXCSUM | NETIF_F_SG | NETIF_F_GSO | NETIF_F_GSO_SOFTWARE | NETIF_F_HIGHDMA;
 }
 
+bool rust_helper_netif_elide_gro(const struct net_device *dev)
+{
+	return netif_elide_gro(dev);
+}
+
 int rust_helper_dev_recursion_level(void)
 {
 	return dev_recursion_level();
@@ -431,9 +436,20 @@ void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int siz
 	skb_add_rx_frag(skb, i, virt_to_head_page(data), data - page_address(virt_to_head_page(data)), size, truesize);
 }
 
-void *rust_helper_alloc_zeroed_pages(unsigned int order)
+void *rust_helper_alloc_packet_pages(unsigned int order)
 {
-	return (void *)__get_free_pages(GFP_ATOMIC | __GFP_COMP | __GFP_ZERO | __GFP_NOWARN | __GFP_NORETRY, order);
+	return (void *)__get_free_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY, order);
+}
+
+/* Pages of the emergency reserve are not to be kept. */
+bool rust_helper_is_only_user(void *data)
+{
+	return page_count(virt_to_page(data)) == 1 && !page_is_pfmemalloc(virt_to_page(data));
+}
+
+void rust_helper_get_packet_pages(void *data)
+{
+	get_page(virt_to_head_page(data));
 }
 
 unsigned int rust_helper_get_order(unsigned long size)

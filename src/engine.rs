@@ -14,6 +14,7 @@ use kernel::{
 
 use crate::{
     cpu,
+    local::Local,
     messages::UNDER_LOAD_TIME,
     net::residents::Residents,
     ratelimiter::{RateLimiter, Row},
@@ -37,17 +38,12 @@ pub(crate) struct Engine {
     pub(crate) handshake: OwnedQueue,
     /// What the devices have in network namespaces.
     pub(crate) residents: Arc<Residents>,
-    /// For each CPU, whether a lone packet is being delivered there where its datagram came in.
-    at_once: KVec<OwnLine<Atomic<bool>>>,
+    locals: KVec<Pin<KBox<Local>>>,
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
     #[pin]
     rate_limiter: Mutex<SharedLimiter>,
 }
-
-/// What has a cache line of its own, as only one CPU uses it.
-#[repr(align(64))]
-struct OwnLine<T>(T);
 
 /// The rate limiter of all links, which is there as long as there are any.
 struct SharedLimiter {
@@ -59,9 +55,9 @@ impl Engine {
     /// Creates the work queues. Context: process context. Errors: `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let residents = Residents::register()?;
-        let mut at_once = KVec::new();
+        let mut locals = KVec::new();
         for _ in 0..kernel::cpu::nr_cpu_ids() {
-            at_once.push(OwnLine(Atomic::new(false)), GFP_KERNEL)?;
+            locals.push(KBox::pin_init(Local::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let crypt = OwnedQueue::new(c_str!("wg-crypt"), Placement::PerCpu)?;
         let helpers = OwnedQueue::new(c_str!("wg-help"), Placement::Anywhere)?;
@@ -73,7 +69,7 @@ impl Engine {
                 helping: Atomic::new(0),
                 handshake,
                 residents,
-                at_once,
+                locals,
                 last_under_load: Atomic::new(0),
                 rate_limiter <- new_mutex!(
                     SharedLimiter {
@@ -121,18 +117,11 @@ impl Engine {
         let _ = self.helping.fetch_add(-1, Relaxed);
     }
 
-    /// Calls a function that delivers a packet at once, unless this is called by what such a packet led to: the stack is
-    /// not deep enough for tunnels within tunnels. Context: softirqs disabled, on that CPU.
+    /// Returns what the CPU has of its own where this runs; it may move to another, whose own that is, too, then.
     #[inline]
-    pub(crate) fn at_once<R>(&self, cpu: u32, deliver: impl FnOnce() -> R) -> Option<R> {
-        let OwnLine(is_at_once) = self.at_once.get(cpu as usize)?;
-        if is_at_once.load(Relaxed) {
-            return None;
-        }
-        is_at_once.store(true, Relaxed);
-        let result = deliver();
-        is_at_once.store(false, Relaxed);
-        Some(result)
+    pub(crate) fn local(&self) -> Result<&Local> {
+        let here = kernel::cpu::CpuId::current().as_u32();
+        Ok(self.locals.get(here as usize).ok_or(EINVAL)?)
     }
 
     /// Returns whether handshakes are under load: whether too many are waiting now, or were a moment

@@ -176,7 +176,7 @@ fn handle(
         return Err(DropReason::SkbCsum);
     };
     let softirqs = cpu::SoftirqsDisabled::new();
-    device.netdev.count_received(message.len());
+    device.netdev.count_received(1, message.len());
     drop(softirqs);
     let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
     Ok(())

@@ -9,11 +9,11 @@ use kernel::prelude::*;
 use crate::{
     helper,
     net::napi::{Poll, Receiver},
+    open::Open,
     peer::Peer,
     peer_list::{PeerList, Place, Purpose},
     queue::Next,
-    receive::{self, Open},
-    workspace::Shelf,
+    receive,
 };
 
 /// A peer with more datagrams than this is worth another CPU's attention.
@@ -33,9 +33,6 @@ impl Purpose for Delivery {
 pub(crate) struct Lane {
     #[pin]
     pub(crate) peers: PeerList<Delivery>,
-    /// What is decrypted on the lane's CPU is copied there.
-    #[pin]
-    pub(crate) shelf: Shelf,
 }
 
 impl Lane {
@@ -43,7 +40,6 @@ impl Lane {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             peers <- PeerList::new(),
-            shelf <- Shelf::new(),
         })
     }
 

@@ -7,17 +7,15 @@
 use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
-    compat::EBADMSG,
     cpu::SoftirqsDisabled,
-    crypto::DataKey,
     device::Device,
     endpoint::Endpoint,
     events, handshake,
     helper::{self, PeerJob},
     keypair::Keypair,
     messages::{
-        DataHeader, Kind, DATA_HEADER_LEN, DATA_MIN_LEN, KEEPALIVE_TIMEOUT, MAX_QUEUED_PACKETS,
-        REJECT_AFTER_TIME, REKEY_TIMEOUT, TAG_LEN,
+        Kind, DATA_MIN_LEN, KEEPALIVE_TIMEOUT, MAX_QUEUED_PACKETS, PADDING_MULTIPLE,
+        REJECT_AFTER_TIME, REKEY_TIMEOUT,
     },
     net::{
         device::Trouble,
@@ -26,16 +24,14 @@ use crate::{
         skb::{Control, DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
     },
+    open::{Open, Opened, Sealed},
     peer::{Action, Peer},
-    queue::{Job, Next, OrderedQueue},
+    queue::Next,
     rcu::{read_lock, Borrowed, Guard, RcuArc},
-    seal::BEFORE_HEADER,
+    replay::ReplayWindow,
+    segment::TcpSegments,
     timers,
-    workspace::Workspace,
 };
-
-/// How many datagrams make a full job.
-const JOB_DATAGRAMS: usize = 64;
 
 /// Takes a datagram from a socket of the device.
 ///
@@ -115,12 +111,14 @@ fn deliver_at_once(
     let mut softirqs = SoftirqsDisabled::new();
     let here = kernel::cpu::CpuId::current().as_u32();
     let mut sealed = Some(sealed);
-    let next = device.engine.at_once(here, || {
-        let mut receiver = Receiver::for_lone_packets(&mut softirqs);
-        let deliver = |opened| deliver(opened, &mut receiver);
-        sealed
-            .take()
-            .map(|sealed| peer.incoming.run_alone(sealed, 1, deliver))
+    let next = device.engine.local().ok().and_then(|local| {
+        local.at_once(|| {
+            let mut receiver = Receiver::for_lone_packets(&mut softirqs);
+            let deliver = |opened| deliver(opened, &mut receiver);
+            sealed
+                .take()
+                .map(|sealed| peer.incoming.run_alone(sealed, 1, deliver))
+        })
     });
     match next.flatten() {
         Some(Ok(next)) => {
@@ -132,152 +130,6 @@ fn deliver_at_once(
         Some(Err(back)) => Err(back),
         None => sealed.map_or(Ok(()), Err),
     }
-}
-
-/// Datagrams of one session from one sender.
-pub(crate) struct Sealed {
-    keypair: RcuArc<Keypair>,
-    datagrams: SkbList<DatagramIn>,
-    endpoint: Endpoint,
-}
-
-/// What was in them: packets that are authentic, with their counters in their control.
-pub(crate) struct Opened {
-    keypair: RcuArc<Keypair>,
-    packets: SkbList<PacketIn>,
-    endpoint: Endpoint,
-    datagrams: usize,
-}
-
-/// Decryption.
-pub(crate) struct Open;
-
-impl Job for Open {
-    type Input = Sealed;
-    type Output = Opened;
-
-    fn load(sealed: &Sealed) -> usize {
-        sealed.datagrams.len()
-    }
-
-    /// A message brings its counter with it.
-    fn enter(_: &mut Sealed) {}
-
-    fn join(first: &mut Sealed, mut second: Sealed) -> core::result::Result<(), Sealed> {
-        let is_alike = first.endpoint == second.endpoint && first.keypair.ptr_eq(&second.keypair);
-        if !is_alike || first.datagrams.len() >= JOB_DATAGRAMS {
-            return Err(second);
-        }
-        first.datagrams.append(&mut second.datagrams);
-        Ok(())
-    }
-
-    fn work(sealed: Sealed) -> Opened {
-        let Sealed {
-            keypair,
-            mut datagrams,
-            endpoint,
-        } = sealed;
-        let mut packets = SkbList::new();
-        let count = datagrams.len();
-        // This CPU's, or that of another if this moves: whoever is first.
-        let here = kernel::cpu::CpuId::current().as_u32();
-        if let Some(lane) = keypair.peer.device.lanes.get(here as usize) {
-            let mut workspace = lane.shelf.take();
-            while let Some(datagram) = datagrams.pop_front() {
-                let ds = datagram.ds_field();
-                match open(&keypair, &datagram, &mut workspace) {
-                    Ok((counter, mut packet)) => {
-                        packet.set_control(Control {
-                            number: counter,
-                            length: packet.len() as u32,
-                            ds,
-                            ..Control::default()
-                        });
-                        packets.push_back(packet);
-                        datagram.consume();
-                    }
-                    Err(_) => datagram.drop_for(DropReason::SkbCsum),
-                }
-            }
-            lane.shelf.put(workspace);
-        }
-        Opened {
-            keypair,
-            packets,
-            endpoint,
-            datagrams: count,
-        }
-    }
-}
-
-impl PeerJob for Open {
-    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
-        &peer.incoming
-    }
-
-    /// Packets are delivered in the lane of the queue's home, whose NAPI instance keeps them in order; it is polled on
-    /// this CPU, which has something to do with them already.
-    fn call(peer: &RcuArc<Peer>, home: u32) {
-        let lanes = &peer.device.lanes;
-        let index = home as usize;
-        if let Some(lane) = lanes.get(index) {
-            lane.peers.push(peer);
-            lanes.schedule(index);
-            if lanes.is_detached() {
-                lane.purge();
-            }
-        }
-    }
-}
-
-/// Decrypts a data message (whitepaper section 5.4.6) into a buffer of its own, and returns its
-/// counter with it.
-///
-/// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-fn open(
-    keypair: &Keypair,
-    datagram: &SkBuff<DatagramIn>,
-    workspace: &mut Workspace,
-) -> Result<(u64, SkBuff<PacketIn>)> {
-    let len = datagram.len();
-    let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
-    let end = BEFORE_HEADER.saturating_add(len);
-    let Ok(message) = workspace.room(end.saturating_add(DataKey::SPARE)) else {
-        return open_alone(keypair, datagram, text_len);
-    };
-    let all = message.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
-    datagram.copy_bits(0, all)?;
-    let header = all.first_chunk().and_then(DataHeader::parse);
-    let counter = header.ok_or(EBADMSG)?.counter;
-    let netdev = &keypair.peer.device.netdev;
-    let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
-        let authentic = keypair.receiving.open(counter, message, opened);
-        authentic.then_some(()).ok_or(EBADMSG)
-    })?;
-    Ok((counter, packet))
-}
-
-/// As [`open`], without memory for a copy.
-#[cold]
-fn open_alone(
-    keypair: &Keypair,
-    datagram: &SkBuff<DatagramIn>,
-    text_len: usize,
-) -> Result<(u64, SkBuff<PacketIn>)> {
-    let mut header = [0u8; DATA_HEADER_LEN];
-    datagram.copy_bits(0, &mut header)?;
-    let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
-    let mut tag = [0u8; TAG_LEN];
-    datagram.copy_bits(DATA_HEADER_LEN + text_len, &mut tag)?;
-    let netdev = &keypair.peer.device.netdev;
-    let packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
-        let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
-        datagram.copy_bits(DATA_HEADER_LEN, text)?;
-        let authentic = keypair.receiving.open_alone(counter, buffer, &tag);
-        authentic.then_some(()).ok_or(EBADMSG)
-    })?;
-    Ok((counter, packet))
 }
 
 /// Drops packets instead of delivering them.
@@ -294,7 +146,7 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
     let peer = &keypair.peer;
     let mut packets = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
-        peer.pace.received(packets.len());
+        peer.pace.received(opened.datagrams);
         authenticated(keypair, &opened.endpoint);
         let guard = read_lock();
         let mut bytes = 0usize;
@@ -318,12 +170,20 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList
     let mut refused = 0usize;
     let mut replay = keypair.replay.lock();
     while let Some(packet) = packets.pop_front() {
-        let counter = packet.control().number;
-        if replay.accept(counter) {
+        let Control {
+            number, messages, ..
+        } = packet.control();
+        let mut counters = (0..u64::from(messages)).map(|nth| number.saturating_add(nth));
+        if messages > 1 && !counters.clone().all(|counter| replay.would_accept(counter)) {
+            refused += keep_new(keypair, &packet, &mut replay, &mut kept);
+            packet.drop_for(DropReason::DupFrag);
+            continue;
+        }
+        if counters.all(|counter| replay.accept(counter)) {
             kept.push_back(packet);
         } else {
             refused += 1;
-            events::replayed(keypair, counter);
+            events::replayed(keypair, number);
             packet.drop_for(DropReason::DupFrag);
         }
     }
@@ -333,6 +193,50 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList
         netdev.count_trouble(Trouble::ReceivedDropped, refused);
     }
     kept
+}
+
+/// Takes a packet apart that stands for several, and keeps those whose counters are new. Returns how many were refused.
+#[cold]
+fn keep_new(
+    keypair: &Keypair,
+    packet: &SkBuff<PacketIn>,
+    replay: &mut ReplayWindow,
+    kept: &mut SkbList<PacketIn>,
+) -> usize {
+    let control = packet.control();
+    let segments = TcpSegments::parse(packet.linear(), packet.len(), packet.segment_size());
+    let Some(segments) = segments else {
+        return control.messages as usize;
+    };
+    let mut refused = 0;
+    for index in 0..segments.count() {
+        let counter = control.number.saturating_add(index as u64);
+        if !replay.accept(counter) {
+            refused += 1;
+            events::replayed(keypair, counter);
+            continue;
+        }
+        let len = segments.len_of(index);
+        let single = SkBuff::alloc_received(&keypair.peer.device.netdev, len, |buffer| {
+            let start = buffer.len().saturating_sub(len);
+            let to = buffer.get_mut(start..).ok_or(EINVAL)?;
+            let is_written = segments.write(index, packet, to);
+            is_written.then_some(()).ok_or(EINVAL)
+        });
+        match single {
+            Ok(mut single) => {
+                single.set_control(Control {
+                    number: counter,
+                    length: len.next_multiple_of(PADDING_MULTIPLE) as u32,
+                    messages: 1,
+                    ds: control.ds,
+                });
+                kept.push_back(single);
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    refused
 }
 
 /// Draws the conclusions from authentic messages having come from somewhere.
@@ -367,7 +271,8 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
     }
 }
 
-/// Checks an authentic packet and hands it to the stack. Returns how many bytes are to be counted.
+/// Checks an authentic packet, or several that are one now, and hands it to the stack. Returns how many bytes are to be
+/// counted.
 fn accept(
     peer: &RcuArc<Peer>,
     mut packet: SkBuff<PacketIn>,
@@ -376,11 +281,17 @@ fn accept(
 ) -> usize {
     let device = &peer.device;
     let netdev = &device.netdev;
-    let Control { ds, length, .. } = packet.control();
-    let message_len = length as usize + DATA_MIN_LEN;
+    let Control {
+        ds,
+        length,
+        messages,
+        ..
+    } = packet.control();
+    let messages = messages as usize;
+    let message_len = length as usize + messages * DATA_MIN_LEN;
     if length == 0 {
         events::keepalive_received(peer);
-        netdev.count_received(message_len);
+        netdev.count_received(messages, message_len);
         packet.consume();
         return message_len;
     }
@@ -398,12 +309,12 @@ fn accept(
                 if let Some(source) = source {
                     events::source_not_allowed(peer, source);
                 }
-                netdev.count_trouble(Trouble::ReceivedFrame, 1);
+                netdev.count_trouble(Trouble::ReceivedFrame, messages);
                 packet.drop_for(DropReason::IpRpfilter);
                 return 0;
             }
             receiver.receive(packet);
-            netdev.count_received(message_len);
+            netdev.count_received(messages, message_len);
             message_len
         }
         Ok(_) => {

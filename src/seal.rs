@@ -9,13 +9,14 @@ use kernel::prelude::*;
 
 use crate::{
     crypto::DataKey,
+    engine::Engine,
     gfp::Gfp,
     keypair::Keypair,
     messages::{padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN},
     net::{
         device::Trouble,
         drop_reason::DropReason,
-        skb::{Control, DatagramOut, Flow, PacketOut, Piece, SkBuff},
+        skb::{Control, DatagramOut, Flow, Keepable, PacketOut, Piece, SkBuff},
         skb_list::SkbList,
     },
     queue::Job,
@@ -139,7 +140,7 @@ fn tcp_segments(packet: &SkBuff<PacketOut>, messages: u32) -> Option<TcpSegments
     is_understood.then_some(segments)
 }
 
-impl Payload for SkBuff<PacketOut> {
+impl<K: Keepable> Payload for SkBuff<K> {
     fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
         SkBuff::copy_and_sum(self, offset, to)
     }
@@ -426,9 +427,12 @@ impl<W: Fn(&mut [u8]) -> bool> Message<W> {
     /// scratch and ends with [`DataKey::SPARE`] more. Errors: `EINVAL` if the packet is not what it seems to be.
     fn seal_into(&self, buffer: &mut [u8], keypair: &Keypair) -> Result {
         let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
-        if !(self.write)(text.get_mut(..self.len).ok_or(EINVAL)?) {
+        let text = text.get_mut(..self.padded).ok_or(EINVAL)?;
+        let (packet, padding) = text.split_at_mut_checked(self.len).ok_or(EINVAL)?;
+        if !(self.write)(packet) {
             return Err(EINVAL);
         }
+        padding.fill(0);
         if !keypair.sending.seal_in_place(self.counter, buffer) {
             return Err(EINVAL);
         }
@@ -492,7 +496,7 @@ struct RunSpace {
 
 impl RunSpace {
     /// Allocates room for `count` messages. Errors: `ENOMEM`; `EINVAL` if they are too many.
-    fn new(count: usize, size: usize) -> Result<Self> {
+    fn new(engine: &Engine, count: usize, size: usize) -> Result<Self> {
         let each = (Piece::MAX - AROUND_MESSAGES)
             .checked_div(size)
             .and_then(NonZeroUsize::new)
@@ -502,9 +506,8 @@ impl RunSpace {
         for piece in &mut pieces {
             let messages = left.min(each.get());
             if messages != 0 {
-                *piece = Some(Piece::alloc(
-                    AROUND_MESSAGES.saturating_add(size * messages),
-                )?);
+                let bytes = AROUND_MESSAGES.saturating_add(size * messages);
+                *piece = Some(engine.local()?.piece(bytes)?);
             }
             left -= messages;
         }
@@ -532,7 +535,7 @@ impl RunSpace {
         if count == 1 {
             return seal_single(keypair, &message(0));
         }
-        let mut space = Self::new(count, size)?;
+        let mut space = Self::new(&keypair.peer.device.engine, count, size)?;
         for number in 0..count {
             space.seal_next(keypair, &message(number))?;
         }
@@ -545,7 +548,7 @@ impl RunSpace {
         size: usize,
         run: &mut SkbList<PacketOut>,
     ) -> Result<SkBuff<DatagramOut>> {
-        let mut space = Self::new(run.len(), size)?;
+        let mut space = Self::new(&keypair.peer.device.engine, run.len(), size)?;
         let mut result = Ok(());
         run.for_each(|packet| {
             if result.is_ok() {

@@ -11,12 +11,12 @@
 use core::num::NonZeroUsize;
 
 /// The longest headers: IPv4's or TCP's with all options are 60 bytes each.
-const MOST_HEADERS: usize = 60 + 60;
+pub(crate) const MOST_HEADERS: usize = 60 + 60;
 
-const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
-const TCP_LEN: usize = 20;
-const PROTOCOL_TCP: u8 = 6;
+pub(crate) const IPV4_LEN: usize = 20;
+pub(crate) const IPV6_LEN: usize = 40;
+pub(crate) const TCP_LEN: usize = 20;
+pub(crate) const PROTOCOL_TCP: u8 = 6;
 
 /// TCP's flags in the byte behind the length of its header.
 const FIN_PSH: u8 = 0b1001;
@@ -166,7 +166,7 @@ impl TcpSegments {
 /// The sum of bytes taken as numbers of 16 bits, in the machine's order: the order does not matter to
 /// Internet checksums (RFC 1071) as long as it is always the same.
 #[inline]
-fn sum(bytes: &[u8]) -> u64 {
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
     let words = bytes.chunks(2).map(|word| match *word {
         [first, second] => u16::from_ne_bytes([first, second]),
         [last] => u16::from_ne_bytes([last, 0]),
@@ -177,7 +177,7 @@ fn sum(bytes: &[u8]) -> u64 {
 
 /// A sum as a number of 16 bits.
 #[inline]
-fn folded(mut sum: u64) -> u16 {
+pub(crate) fn folded(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -58,9 +58,12 @@ mod staged;
 mod timers;
 
 // What happens: packets out and in, and handshakes.
+mod coalesce;
 mod handshake;
 mod helper;
 mod lane;
+mod local;
+mod open;
 mod pace;
 mod queue;
 mod receive;

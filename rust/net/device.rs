@@ -108,6 +108,13 @@ impl NetDevice {
         unsafe { bindings::dev_mtu(self.as_raw()) as usize }
     }
 
+    /// Returns whether received packets of one flow may be merged (`ethtool -K … gro`). Context: any.
+    #[inline]
+    pub(crate) fn merges_received(&self) -> bool {
+        // SAFETY: The device is valid.
+        !unsafe { bindings::netif_elide_gro(self.as_raw()) }
+    }
+
     /// Finds a device of a namespace by its index. Valid while the RTNL is held.
     pub(crate) fn by_index<'a>(net: &'a Net, index: i32, _rtnl: &'a RtnlGuard) -> Option<&'a Self> {
         // SAFETY: The namespace is valid and the RTNL held.
@@ -228,11 +235,15 @@ impl CountedDevice {
         unsafe { &*ptr.cast() }
     }
 
-    /// Counts a received packet of `len` bytes. Context: softirq, or with softirqs disabled.
+    /// Counts received packets of `len` bytes in all. Context: softirq, or with softirqs disabled.
     #[inline]
-    pub(crate) fn count_received(&self, len: usize) {
-        // SAFETY: The device is valid and has such statistics.
-        unsafe { bindings::dev_sw_netstats_rx_add(self.as_raw(), len as u32) };
+    pub(crate) fn count_received(&self, packets: usize, len: usize) {
+        let mut len = len;
+        for _ in 0..packets {
+            // SAFETY: The device is valid and has such statistics.
+            unsafe { bindings::dev_sw_netstats_rx_add(self.as_raw(), len as u32) };
+            len = 0;
+        }
     }
 
     /// Returns how many packets have been counted as sent on this CPU. Context: as above.

@@ -2,10 +2,10 @@
 
 //! Datagrams to be sent through a socket of the kernel's own.
 
-use core::{mem::ManuallyDrop, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::prelude::*;
 
-use super::{DatagramOut, Kind, Piece, SkBuff, MOST_BYTES};
+use super::{DatagramOut, Kind, SkBuff, MOST_BYTES};
 use crate::{bindings, gfp::Gfp, net::device::NetDevice};
 
 /// No buffer is allocated with more headroom, so that all offsets of headers fit.
@@ -13,11 +13,11 @@ const MOST_HEADROOM: usize = 4096;
 
 /// Buffers that hold the payload of one datagram, or of several.
 impl SkBuff<DatagramOut> {
-    /// Allocates a buffer with `headroom` bytes reserved in front of `len` uninitialised bytes, and
-    /// lets `fill` write the latter, all of the headroom's last `scratch` bytes, and `spare` bytes behind the data.
+    /// Allocates a buffer with `headroom` bytes reserved in front of `len` bytes of data, and lets `fill` write the
+    /// latter, all of the headroom's last `scratch` bytes, and `spare` bytes behind the data.
     ///
-    /// `fill` gets one slice: the scratch, the data, and the spare bytes, zeroed. Context: that of `gfp`.
-    /// Errors: `ENOMEM`, and those of `fill`.
+    /// `fill` gets one slice: the scratch, the data, and the spare bytes, with whatever the memory held before. All of
+    /// the data is sent, so `fill` must write all of it. Context: that of `gfp`. Errors: `ENOMEM`, and those of `fill`.
     pub(crate) fn alloc_with(
         headroom: usize,
         scratch: usize,
@@ -50,38 +50,6 @@ impl SkBuff<DatagramOut> {
     /// Context: that of `gfp`. Errors: `ENOMEM`.
     pub(crate) fn alloc_empty(headroom: usize, gfp: Gfp) -> Result<Self> {
         Self::alloc_with(headroom, 0, 0, 0, gfp, |_| Ok(()))
-    }
-
-    /// Appends the bytes of a piece from `offset` on to a packet without a linear part.
-    ///
-    /// Errors: `ENOSPC` if the packet has as many pieces as it can, `EINVAL` if there is nothing
-    /// behind `offset`, or the packet's size was accounted to a socket already.
-    pub(crate) fn append(&mut self, piece: Piece, offset: usize) -> Result {
-        let len = piece.len.checked_sub(offset).ok_or(EINVAL)?;
-        if !self.skb().sk.is_null() {
-            return Err(EINVAL);
-        }
-        // SAFETY: The shared info of a valid buffer is valid.
-        let count = usize::from(unsafe { (*self.shared_info()).nr_frags });
-        if len == 0 {
-            return Err(EINVAL);
-        }
-        if count >= bindings::MAX_SKB_FRAGS as usize {
-            return Err(ENOSPC);
-        }
-        let piece = ManuallyDrop::new(piece);
-        // SAFETY: The piece's memory has `len` bytes behind `offset`, and the buffer takes over its
-        // reference to the page; there is room for another fragment.
-        unsafe {
-            bindings::skb_add_rx_frag(
-                self.raw(),
-                count as i32,
-                piece.data.as_ptr().add(offset).cast(),
-                len as i32,
-                piece.size as u32,
-            )
-        };
-        Ok(())
     }
 
     /// Makes the packet stand for `count` datagrams of `size` bytes each, the last one possibly

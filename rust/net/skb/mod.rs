@@ -17,7 +17,12 @@ mod packet_out;
 mod piece;
 mod protocol;
 
-pub(crate) use self::{packet_out::Flow, piece::Piece, protocol::Protocol};
+use self::piece::Made;
+pub(crate) use self::{
+    packet_out::Flow,
+    piece::{Piece, PieceStock},
+    protocol::Protocol,
+};
 
 /// What a buffer holds, and which way it goes.
 pub(crate) trait Kind {}
@@ -62,6 +67,9 @@ kinds! {
     DatagramIn: Keepable;
     PacketIn: Keepable;
 }
+
+impl Made for DatagramOut {}
+impl Made for PacketIn {}
 
 /// An owned socket buffer (`struct sk_buff`).
 ///
@@ -161,21 +169,18 @@ impl<K: Kind> SkBuff<K> {
         unsafe { bindings::skb_shinfo(self.raw()) }
     }
 
-    /// Extends the data by `len` zeroed bytes and returns them with `scratch` bytes of what is in
-    /// front of them, and `spare` behind.
+    /// Extends the data by `len` bytes, with whatever the memory held before, and returns them with `scratch` bytes of
+    /// what is in front of them, and `spare` behind.
     ///
     /// # Safety
     ///
     /// The buffer is linear, empty, and has `scratch` bytes of headroom and `len + spare` of tailroom.
     unsafe fn extend(&mut self, scratch: usize, len: usize, spare: usize) -> &mut [u8] {
-        // SAFETY: By the safety requirements, all of this is inside the buffer's allocation. What
-        // is handed out is initialised here.
+        // SAFETY: By the safety requirements, all of this is inside the buffer's allocation. To Rust its bytes have
+        // values, as they come from a foreign function, though nobody knows which.
         unsafe {
             let data = bindings::skb_put(self.raw(), len as u32).cast::<u8>();
-            let start = data.sub(scratch);
-            let all = scratch + len + spare;
-            core::ptr::write_bytes(start, 0, all);
-            core::slice::from_raw_parts_mut(start, all)
+            core::slice::from_raw_parts_mut(data.sub(scratch), scratch + len + spare)
         }
     }
 
@@ -245,6 +250,18 @@ impl<K: Kind> SkBuff<K> {
         to_result(unsafe {
             bindings::skb_copy_bits(self.raw(), offset, to.as_mut_ptr().cast(), len)
         })
+    }
+
+    /// Copies bytes out of the packet. Returns their Internet checksum, not folded (`skb_copy_and_csum_bits`);
+    /// `None`, and copies nothing, if the packet does not reach that far.
+    #[inline]
+    pub(crate) fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
+        if offset.checked_add(to.len())? > self.len() {
+            return None;
+        }
+        let (offset, len) = (i32::try_from(offset).ok()?, i32::try_from(to.len()).ok()?);
+        // SAFETY: The buffer is valid and has these bytes, and `to` is valid for writes of as many.
+        Some(unsafe { bindings::skb_copy_and_csum_bits(self.raw(), offset, to.as_mut_ptr(), len) })
     }
 
     /// Returns the protocol of a packet that starts with an IP header of the version its

@@ -10,7 +10,7 @@ use crate::{bindings, net::device::NetDevice};
 
 impl SkBuff<PacketIn> {
     /// Allocates a buffer for a received packet of `len` bytes with at least 64 bytes of headroom,
-    /// and lets `fill` write the last 64 bytes of the headroom and the data.
+    /// and lets `fill` write the last 64 bytes of the headroom and the data, which hold whatever the memory held before.
     ///
     /// Context: any but hard interrupts. Errors: `ENOMEM`, and those of `fill`.
     pub(crate) fn alloc_received(
@@ -35,6 +35,63 @@ impl SkBuff<PacketIn> {
         Ok(skb)
     }
 
+    /// Returns the part of the packet that is in one piece at its start.
+    #[inline]
+    pub(crate) fn linear_mut(&mut self) -> &mut [u8] {
+        let skb = self.skb();
+        let (data, len) = (skb.data, (skb.len - skb.data_len) as usize);
+        // SAFETY: The first `len - data_len` bytes are at `data`, and nobody else uses the buffer.
+        unsafe { core::slice::from_raw_parts_mut(data, len) }
+    }
+
+    /// Makes the packet stand for `count` TCP packets over IP with `size` bytes of payload each, the last one possibly
+    /// less. The TCP header, with the checksum of its pseudo header, begins at `tcp`.
+    ///
+    /// Errors: `EINVAL` if that cannot be.
+    pub(crate) fn set_tcp_segments(
+        &mut self,
+        protocol: Protocol,
+        tcp: usize,
+        size: usize,
+        count: u16,
+    ) -> Result {
+        const TCP_HEADER: usize = 20;
+        const TCP_CHECKSUM: u16 = 16;
+
+        let is_there = tcp
+            .checked_add(TCP_HEADER)
+            .is_some_and(|end| end <= self.linear().len());
+        if !is_there || size == 0 || count < 2 {
+            return Err(EINVAL);
+        }
+        let size = u16::try_from(size).map_err(|_| EINVAL)?;
+        let start = u16::try_from(self.headroom() + tcp).map_err(|_| EINVAL)?;
+        let fields = bindings::sk_buff__bindgen_ty_4__bindgen_ty_2__bindgen_ty_1__bindgen_ty_1 {
+            csum_start: start,
+            csum_offset: TCP_CHECKSUM,
+        };
+        self.headers_mut().__bindgen_anon_1.__bindgen_anon_1 = fields;
+        // SAFETY: The buffer and its shared info are valid, and no clone has the same.
+        unsafe {
+            let shared = self.shared_info();
+            (*shared).gso_size = size;
+            (*shared).gso_segs = count;
+            (*shared).gso_type = match protocol {
+                Protocol::Ipv4 => bindings::SKB_GSO_TCPV4,
+                Protocol::Ipv6 => bindings::SKB_GSO_TCPV6,
+            } as u32;
+            bindings::skb_set_csum_partial(self.raw());
+        }
+        Ok(())
+    }
+
+    /// Returns the `size` of [`Self::set_tcp_segments`], zero for a packet that stands for itself.
+    #[inline]
+    pub(crate) fn segment_size(&self) -> usize {
+        // SAFETY: The shared info of a valid buffer is valid.
+        usize::from(unsafe { (*self.shared_info()).gso_size })
+    }
+
     /// Shortens the packet. Errors: `ENOMEM`.
     pub(crate) fn trim(&mut self, len: usize) -> Result {
         if len >= self.len() {
@@ -45,7 +102,8 @@ impl SkBuff<PacketIn> {
     }
 
     /// Turns a buffer with an IP packet at its start into one received by `dev`, whose contents
-    /// are known to be what the other side sent: all checksums count as verified.
+    /// are known to be what the other side sent: all checksums count as verified. (That of one that stands for several
+    /// is not needed.)
     pub(crate) fn set_received(&mut self, dev: &NetDevice, protocol: Protocol) {
         let offset = self.headroom() as u16;
         let headers = self.headers_mut();
@@ -63,7 +121,9 @@ impl SkBuff<PacketIn> {
                 .__bindgen_anon_1
                 .__bindgen_anon_1
                 .dev = dev.as_raw();
-            bindings::skb_set_csum_unnecessary(self.raw());
+            if self.segment_size() == 0 {
+                bindings::skb_set_csum_unnecessary(self.raw());
+            }
         }
     }
 

@@ -166,18 +166,6 @@ impl SkBuff<PacketOut> {
         Some((usize::from(size), start))
     }
 
-    /// Copies bytes out of the packet. Returns their Internet checksum, not folded (`skb_copy_and_csum_bits`);
-    /// `None`, and copies nothing, if the packet does not reach that far.
-    #[inline]
-    pub(crate) fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
-        if offset.checked_add(to.len())? > self.len() {
-            return None;
-        }
-        let (offset, len) = (i32::try_from(offset).ok()?, i32::try_from(to.len()).ok()?);
-        // SAFETY: The buffer is valid and has these bytes, and `to` is valid for writes of as many.
-        Some(unsafe { bindings::skb_copy_and_csum_bits(self.raw(), offset, to.as_mut_ptr(), len) })
-    }
-
     /// Returns whether the sender wants to be told when the packet leaves (`SO_TIMESTAMPING`).
     #[inline]
     pub(crate) fn wants_timestamp(&self) -> bool {

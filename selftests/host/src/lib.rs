@@ -20,6 +20,8 @@ mod bindings;
 mod compat {
     pub(crate) use kernel::sync::rcu::rcu_barrier;
 }
+#[path = "../../../src/coalesce.rs"]
+mod coalesce;
 #[path = "../../../src/cookie.rs"]
 mod cookie;
 #[path = "../../../rust/crypto.rs"]

@@ -5,6 +5,7 @@
 mod allowedips;
 mod attribute;
 mod boringtun;
+mod coalesce;
 mod cookie;
 mod crypto;
 mod fuzz;

@@ -6,7 +6,7 @@ use super::Numbers;
 use crate::segment::{Payload, TcpSegments};
 
 /// A packet as it lies in memory.
-struct Bytes<'a>(&'a [u8]);
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl Payload for Bytes<'_> {
     fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
@@ -22,7 +22,7 @@ impl Payload for Bytes<'_> {
 }
 
 /// The Internet checksum of bytes in network order.
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub(super) fn checksum(parts: &[&[u8]]) -> u16 {
     let bytes: Vec<u8> = parts.concat();
     let mut sum = 0u64;
     for word in bytes.chunks(2) {
@@ -34,14 +34,19 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     !(sum as u16)
 }
 
-struct Packet {
-    bytes: Vec<u8>,
-    tcp: usize,
-    len: usize,
+pub(super) struct Packet {
+    pub(super) bytes: Vec<u8>,
+    pub(super) tcp: usize,
+    pub(super) len: usize,
 }
 
 /// A GSO packet with random contents, whose checksums are not yet there.
-fn packet(numbers: &mut Numbers, is_v6: bool, options: (usize, usize), payload: usize) -> Packet {
+pub(super) fn packet(
+    numbers: &mut Numbers,
+    is_v6: bool,
+    options: (usize, usize),
+    payload: usize,
+) -> Packet {
     let tcp = if is_v6 { 40 } else { 20 + 4 * options.0 };
     let len = tcp + 20 + 4 * options.1;
     let mut bytes = numbers.vec(len + payload);
