@@ -509,6 +509,51 @@ int rust_helper_l3mdev_master_ifindex_by_index(struct net *net, int ifindex)
 	return l3mdev_master_ifindex_by_index(net, ifindex);
 }
 
+__sum16 rust_helper_udp_lib_checksum_complete(struct sk_buff *skb)
+{
+	return udp_lib_checksum_complete(skb);
+}
+
+void rust_helper_udp_count_received(struct sock *sk, int datagrams)
+{
+	SNMP_ADD_STATS(__UDPX_MIB(sk, sk->sk_family == AF_INET), UDP_MIB_INDATAGRAMS, datagrams);
+}
+
+void rust_helper_udp_count_csum_error(struct sock *sk)
+{
+	__UDPX_INC_STATS(sk, UDP_MIB_CSUMERRORS);
+}
+
+void rust_helper_udp_count_in_error(struct sock *sk)
+{
+	__UDPX_INC_STATS(sk, UDP_MIB_INERRORS);
+}
+
+void rust_helper_udp_set_accept_gso(struct sock *sk, bool value)
+{
+	udp_assign_bit(ACCEPT_L4, sk, value);
+}
+
+void rust_helper_udp_set_gro(struct sock *sk, bool value)
+{
+	udp_assign_bit(GRO_ENABLED, sk, value);
+}
+
+void rust_helper_skb_gso_reset(struct sk_buff *skb)
+{
+	skb_gso_reset(skb);
+}
+
+int rust_helper_skb_unclone(struct sk_buff *skb, gfp_t pri)
+{
+	return skb_unclone(skb, pri);
+}
+
+int rust_helper_skb_linearize(struct sk_buff *skb)
+{
+	return skb_linearize(skb);
+}
+
 int rust_helper_skb_ingress_ifindex(const struct sk_buff *skb)
 {
 	return (skb->protocol == htons(ETH_P_IPV6) ? inet6_sdif(skb) : inet_sdif(skb)) ?: skb->skb_iif;

@@ -42,10 +42,11 @@ use crate::{
         rtnl::{self, RtnlGuard},
         skb::{DatagramIn, Routed, SkBuff},
         skb_list::SkbList,
-        udp::DatagramReceiver,
+        udp_receive::DatagramReceiver,
     },
     noise::{PublicKey, StaticIdentity},
     notifier::Notified,
+    pace::Inflow,
     peer::{Peer, Requested},
     peer_list::PeerList,
     rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
@@ -89,6 +90,7 @@ pub(crate) struct Device {
     peers_by_key: Mutex<RBTree<PublicKey, RcuArc<Peer>>>,
     #[pin]
     pub(crate) lanes: NapiSet<Lane>,
+    inflow: Inflow,
     /// Handshake messages that wait to be handled.
     #[pin]
     pub(crate) handshakes: SpinLockBh<SkbList<DatagramIn>>,
@@ -620,6 +622,7 @@ impl TunnelDriver for Device {
                 index_seal: IndexSeal::random(),
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
                 lanes <- NapiSet::new(&dev, lanes, |_| Lane::new()),
+                inflow: Inflow::new(),
                 handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
                 requests <- PeerList::new(),
                 handshake_turn: Atomic::new(0),
@@ -697,8 +700,9 @@ impl TunnelDriver for Device {
 }
 
 impl DatagramReceiver for Device {
-    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>) {
-        receive::datagram(this, skb);
+    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>) -> bool {
+        let many = receive::datagram(this, skb);
+        this.inflow.note(many)
     }
 }
 

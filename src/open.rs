@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
 use kernel::prelude::*;
 
 use crate::{
@@ -31,14 +32,37 @@ use crate::{
     workspace::Workspace,
 };
 
-/// How many datagrams make a full job.
-const JOB_DATAGRAMS: usize = 64;
+/// How many messages make a full job.
+const JOB_MESSAGES: usize = 64;
 
-/// Datagrams of one session from one sender.
+/// Data messages of one session from one sender, one in each datagram, of which one buffer may hold several.
 pub(crate) struct Sealed {
     pub(crate) keypair: RcuArc<Keypair>,
     pub(crate) datagrams: SkbList<DatagramIn>,
+    pub(crate) messages: usize,
     pub(crate) endpoint: Endpoint,
+}
+
+impl Sealed {
+    /// What is in a buffer that came in.
+    pub(crate) fn new(
+        keypair: RcuArc<Keypair>,
+        datagram: SkBuff<DatagramIn>,
+        endpoint: Endpoint,
+    ) -> Self {
+        let messages = match datagram.gso_size() {
+            0 => 1,
+            size => datagram.len().div_ceil(size),
+        };
+        let mut datagrams = SkbList::new();
+        datagrams.push_back(datagram);
+        Self {
+            keypair,
+            datagrams,
+            messages,
+            endpoint,
+        }
+    }
 }
 
 /// What was in them: packets that are authentic. In the control of each are the counter of the message that it was in, how
@@ -48,7 +72,8 @@ pub(crate) struct Opened {
     pub(crate) keypair: RcuArc<Keypair>,
     pub(crate) packets: SkbList<PacketIn>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) datagrams: usize,
+    /// How many messages there were.
+    pub(crate) messages: usize,
 }
 
 /// Decryption.
@@ -59,7 +84,7 @@ impl Job for Open {
     type Output = Opened;
 
     fn load(sealed: &Sealed) -> usize {
-        sealed.datagrams.len()
+        sealed.messages
     }
 
     /// A message brings its counter with it.
@@ -67,10 +92,11 @@ impl Job for Open {
 
     fn join(first: &mut Sealed, mut second: Sealed) -> core::result::Result<(), Sealed> {
         let is_alike = first.endpoint == second.endpoint && first.keypair.ptr_eq(&second.keypair);
-        if !is_alike || first.datagrams.len() >= JOB_DATAGRAMS {
+        if !is_alike || first.messages >= JOB_MESSAGES {
             return Err(second);
         }
         first.datagrams.append(&mut second.datagrams);
+        first.messages = first.messages.saturating_add(second.messages);
         Ok(())
     }
 
@@ -78,17 +104,18 @@ impl Job for Open {
         let Sealed {
             keypair,
             mut datagrams,
+            messages,
             endpoint,
         } = sealed;
-        let count = datagrams.len();
         let mut packets = SkbList::new();
         if let Ok(local) = keypair.peer.device.engine.local() {
             let mut workspace = local.shelf.take();
-            let mut opener = Opener::new(&keypair, &mut workspace);
+            let mut opener = Opener::new(&keypair, messages, &mut workspace);
             while let Some(datagram) = datagrams.pop_front() {
-                match opener.add(&datagram, datagrams.len()) {
-                    Ok(()) => datagram.consume(),
-                    Err(_) => datagram.drop_for(DropReason::SkbCsum),
+                if opener.add_all(&datagram) {
+                    datagram.consume();
+                } else {
+                    datagram.drop_for(DropReason::SkbCsum);
                 }
             }
             packets = opener.finish();
@@ -98,7 +125,7 @@ impl Job for Open {
             keypair,
             packets,
             endpoint,
-            datagrams: count,
+            messages,
         }
     }
 }
@@ -133,6 +160,8 @@ struct Opener<'a> {
     room: Option<Room>,
     /// Whether packets may be merged at all.
     merges: bool,
+    /// How many messages are still to come.
+    more: usize,
 }
 
 /// A packet that others are merged with.
@@ -143,7 +172,7 @@ struct Run {
 }
 
 impl<'a> Opener<'a> {
-    fn new(keypair: &'a Keypair, workspace: &'a mut Workspace) -> Self {
+    fn new(keypair: &'a Keypair, messages: usize, workspace: &'a mut Workspace) -> Self {
         Self {
             keypair,
             workspace,
@@ -151,15 +180,34 @@ impl<'a> Opener<'a> {
             run: None,
             room: None,
             merges: keypair.peer.device.netdev.merges_received(),
+            more: messages,
         }
     }
 
-    /// Decrypts a data message (whitepaper section 5.4.6) that so many others are going to follow.
+    /// Decrypts the data messages of a buffer. Returns whether that was possible for all of them.
+    fn add_all(&mut self, datagram: &SkBuff<DatagramIn>) -> bool {
+        let len = datagram.len();
+        let size = match datagram.gso_size() {
+            0 => len,
+            size => size,
+        };
+        let mut are_all_right = true;
+        let mut at = 0usize;
+        while at < len {
+            let end = at.saturating_add(size).min(len);
+            self.more = self.more.saturating_sub(1);
+            are_all_right &= self.add(datagram, at..end).is_ok();
+            at = end;
+        }
+        are_all_right
+    }
+
+    /// Decrypts a data message (whitepaper section 5.4.6).
     ///
     /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-    fn add(&mut self, datagram: &SkBuff<DatagramIn>, more: usize) -> Result {
+    fn add(&mut self, datagram: &SkBuff<DatagramIn>, range: Range<usize>) -> Result {
         let keypair = self.keypair;
-        let len = datagram.len();
+        let len = range.len();
         let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
         let end = BEFORE_HEADER.saturating_add(len);
         let mut control = Control {
@@ -169,13 +217,13 @@ impl<'a> Opener<'a> {
             ds: datagram.ds_field(),
         };
         let Ok(message) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
-            let (counter, packet) = open_alone(keypair, datagram, text_len)?;
+            let (counter, packet) = open_alone(keypair, datagram, range)?;
             control.number = counter;
-            self.put(packet, control, 0);
+            self.put(packet, control);
             return Ok(());
         };
         let all = message.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
-        datagram.copy_bits(0, all)?;
+        datagram.copy_bits(range.start, all)?;
         let header = all.first_chunk().and_then(DataHeader::parse);
         let counter = header.ok_or(EBADMSG)?.counter;
         control.number = counter;
@@ -188,7 +236,7 @@ impl<'a> Opener<'a> {
                 .is_none_or(|room| !room.has_place(text_len));
             if is_full {
                 run.take_payload(&mut self.room);
-                let bytes = text_len.saturating_mul(more.saturating_add(1));
+                let bytes = text_len.saturating_mul(self.more.saturating_add(1));
                 self.room = Room::alloc(&keypair.peer.device.engine, bytes).ok();
             }
             self.room.as_mut()?.place(headers_len, text_len)
@@ -199,7 +247,7 @@ impl<'a> Opener<'a> {
                 let authentic = keypair.receiving.open(counter, message, opened);
                 authentic.then_some(()).ok_or(EBADMSG)
             })?;
-            self.put(packet, control, more);
+            self.put(packet, control);
             return Ok(());
         };
         if !keypair.receiving.open(counter, message, place.bytes) {
@@ -223,16 +271,16 @@ impl<'a> Opener<'a> {
             Ok(())
         });
         place.restore();
-        self.put(packet?, control, more);
+        self.put(packet?, control);
         Ok(())
     }
 
-    /// Puts a packet behind the others. So many may follow it.
+    /// Puts a packet behind the others.
     #[inline]
-    fn put(&mut self, mut packet: SkBuff<PacketIn>, control: Control, more: usize) {
+    fn put(&mut self, mut packet: SkBuff<PacketIn>, control: Control) {
         self.end_run();
         packet.set_control(control);
-        if self.merges && more != 0 && coalesce::may_begin(packet.linear()) {
+        if self.merges && self.more != 0 && coalesce::may_begin(packet.linear()) {
             self.begin_run(packet);
         } else {
             self.packets.push_back(packet);
@@ -412,17 +460,19 @@ impl<'a> Place<'a> {
 fn open_alone(
     keypair: &Keypair,
     datagram: &SkBuff<DatagramIn>,
-    text_len: usize,
+    range: Range<usize>,
 ) -> Result<(u64, SkBuff<PacketIn>)> {
+    let text_len = range.len().checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
+    let text_at = range.start.saturating_add(DATA_HEADER_LEN);
     let mut header = [0u8; DATA_HEADER_LEN];
-    datagram.copy_bits(0, &mut header)?;
+    datagram.copy_bits(range.start, &mut header)?;
     let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
     let mut tag = [0u8; TAG_LEN];
-    datagram.copy_bits(DATA_HEADER_LEN + text_len, &mut tag)?;
+    datagram.copy_bits(text_at.saturating_add(text_len), &mut tag)?;
     let netdev = &keypair.peer.device.netdev;
     let packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
         let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
-        datagram.copy_bits(DATA_HEADER_LEN, text)?;
+        datagram.copy_bits(text_at, text)?;
         let authentic = keypair.receiving.open_alone(counter, buffer, &tag);
         authentic.then_some(()).ok_or(EBADMSG)
     })?;

@@ -40,10 +40,10 @@ impl Pace {
         self.surplus.is_large_with(packets)
     }
 
-    /// Counts a datagram that has come in. Returns whether it is likely that more come with it.
+    /// Counts messages that have come in. Returns whether it is likely that more come with them.
     #[inline]
-    pub(crate) fn is_flooded(&self) -> bool {
-        self.influx.is_large_with(1)
+    pub(crate) fn is_flooded(&self, messages: usize) -> bool {
+        self.influx.is_large_with(messages)
     }
 
     /// Counts packets received.
@@ -68,6 +68,35 @@ impl Pace {
         let (messages, bytes) = self.below.limits();
         let bytes_a_ms = self.rate.bytes_a_ms().max(message.saturating_mul(2));
         (messages, bytes.min(bytes_a_ms))
+    }
+}
+
+/// Whether datagrams come to a device in numbers: whether more have come in from a peer, in this moment or the one before,
+/// than is usual when two parties take turns.
+pub(crate) struct Inflow {
+    /// The last moment in which they did.
+    last: Atomic<i32>,
+}
+
+impl Inflow {
+    /// A device that nothing has come to.
+    pub(crate) const fn new() -> Self {
+        Self {
+            last: Atomic::new(0),
+        }
+    }
+
+    /// Notes whether the peer of a datagram is flooded. Returns whether they come in numbers now.
+    ///
+    /// Written once in a moment, and not for each datagram.
+    #[inline]
+    pub(crate) fn note(&self, is_flooded: bool) -> bool {
+        let now = timer::moment(MOMENT) as i32;
+        let last = self.last.load(Relaxed);
+        if is_flooded && last != now {
+            self.last.store(now, Relaxed);
+        }
+        is_flooded || (0..=1).contains(&now.wrapping_sub(last))
     }
 }
 

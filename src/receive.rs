@@ -33,62 +33,92 @@ use crate::{
     timers,
 };
 
-/// Takes a datagram from a socket of the device.
+/// Takes a datagram from a socket of the device, or several in one buffer. Returns whether its peer sends more than is
+/// usual when two parties take turns.
 ///
 /// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
-pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) {
+pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) -> bool {
     let guard = read_lock();
     match start_of(&skb) {
-        Some((Kind::Data, index)) => data(device, skb, index, &guard),
+        Some((Kind::Data, index)) => return data(device, skb, index, &guard),
         Some((Kind::Initiation | Kind::Response | Kind::CookieReply, _)) => {
             handshake::queue(device, skb);
         }
-        None if skb.len() < DATA_MIN_LEN => skb.drop_for(DropReason::PktTooSmall),
+        None if shortest(&skb) < DATA_MIN_LEN => skb.drop_for(DropReason::PktTooSmall),
+        None if skb.gso_size() != 0 => {
+            let mut is_flooded = false;
+            let mut datagrams = skb.split();
+            while let Some(single) = datagrams.pop_front() {
+                is_flooded |= datagram(device, single);
+            }
+            return is_flooded;
+        }
         None => skb.drop_for(DropReason::SocketFilter),
+    }
+    false
+}
+
+/// How long the datagrams in a buffer are; the last of several may be shorter.
+fn shortest(skb: &SkBuff<DatagramIn>) -> usize {
+    match skb.gso_size() {
+        0 => skb.len(),
+        size => size,
     }
 }
 
-/// Reads the start of a message: what it is, and the index that it is for if it is data.
+/// Reads the start of a message: what it is, and the index that it is for if it is data. `None` if it is no message, or if
+/// there are several of which not all are data for one index.
 fn start_of(skb: &SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
-    if skb.len() < DATA_MIN_LEN {
+    let (len, size) = (skb.len(), shortest(skb));
+    let first = start_at(skb, 0, size)?;
+    if size == len {
+        return Some(first);
+    }
+    let mut at = size;
+    while at < len {
+        let size = size.min(len - at);
+        if first.0 != Kind::Data || start_at(skb, at, size)? != first {
+            return None;
+        }
+        at += size;
+    }
+    Some(first)
+}
+
+/// Reads the start of a message of `len` bytes at an offset into a buffer.
+#[inline]
+fn start_at(skb: &SkBuff<DatagramIn>, at: usize, len: usize) -> Option<(Kind, u32)> {
+    if len < DATA_MIN_LEN {
         return None;
     }
     let mut start = [0u8; 8];
-    match skb.linear().first_chunk() {
+    match skb.linear().get(at..).and_then(|rest| rest.first_chunk()) {
         Some(bytes) => start = *bytes,
-        None => skb.copy_bits(0, &mut start).ok()?,
+        None => skb.copy_bits(at, &mut start).ok()?,
     }
     let [a, b, c, d, index @ ..] = start;
-    Some((
-        Kind::of([a, b, c, d], skb.len())?,
-        u32::from_le_bytes(index),
-    ))
+    Some((Kind::of([a, b, c, d], len)?, u32::from_le_bytes(index)))
 }
 
-/// Puts a data message into the queue of its peer.
-fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard: &Guard) {
+/// Puts data messages into the queue of their peer. Returns whether it is flooded.
+fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard: &Guard) -> bool {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
         skb.drop_for(DropReason::SocketFilter);
-        return;
+        return false;
     };
     let (Some(keypair), Some(endpoint)) = (keypair.upgrade(), Endpoint::of_sender(&skb)) else {
-        return;
+        return false;
     };
     let peer = &keypair.peer;
     if peer.is_removed() {
         skb.drop_for(DropReason::QueuePurge);
-        return;
+        return false;
     }
-    let mut datagrams = SkbList::new();
-    datagrams.push_back(skb);
-    let mut sealed = Sealed {
-        keypair: keypair.clone(),
-        datagrams,
-        endpoint,
-    };
-    if !peer.pace.is_flooded() {
+    let mut sealed = Sealed::new(keypair.clone(), skb, endpoint);
+    let is_flooded = peer.pace.is_flooded(sealed.messages);
+    if !is_flooded && sealed.messages == 1 {
         match deliver_at_once(&device, peer, sealed) {
-            Ok(()) => return,
+            Ok(()) => return false,
             Err(back) => sealed = back,
         }
     }
@@ -99,6 +129,7 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
         Ok(_) => (),
         Err(sealed) => sealed.datagrams.drop_for(DropReason::FullRing),
     }
+    is_flooded
 }
 
 /// Decrypts and delivers a lone datagram where it came in, if nothing else of its peer's is under way. Otherwise gives it
@@ -135,7 +166,7 @@ fn deliver_at_once(
 /// Drops packets instead of delivering them.
 pub(crate) fn discard(opened: Opened) -> usize {
     opened.packets.drop_for(DropReason::QueuePurge);
-    opened.datagrams
+    opened.messages
 }
 
 /// Delivers packets to the stack and returns how many there were.
@@ -146,7 +177,7 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
     let peer = &keypair.peer;
     let mut packets = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
-        peer.pace.received(opened.datagrams);
+        peer.pace.received(opened.messages);
         authenticated(keypair, &opened.endpoint);
         let guard = read_lock();
         let mut bytes = 0usize;
@@ -161,7 +192,7 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
         }
         let _ = peer.rx_bytes.fetch_add(bytes as i64, Relaxed);
     }
-    opened.datagrams
+    opened.messages
 }
 
 /// Keeps the packets whose counters are new.
@@ -204,7 +235,7 @@ fn keep_new(
     kept: &mut SkbList<PacketIn>,
 ) -> usize {
     let control = packet.control();
-    let segments = TcpSegments::parse(packet.linear(), packet.len(), packet.segment_size());
+    let segments = TcpSegments::parse(packet.linear(), packet.len(), packet.gso_size());
     let Some(segments) = segments else {
         return control.messages as usize;
     };

@@ -638,7 +638,7 @@ fn finish_datagram(
 #[cold]
 pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<DatagramOut> {
     let mut datagrams = SkbList::new();
-    let (len, size, control) = (run.len(), run.datagram_size(), run.control());
+    let (len, size, control) = (run.len(), run.gso_size(), run.control());
     let mut at = 0usize;
     while at < len && size != 0 {
         let end = at.saturating_add(size).min(len);

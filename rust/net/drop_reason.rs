@@ -37,6 +37,8 @@ pub(crate) enum DropReason {
     SocketClose = skb_drop_reason_SKB_DROP_REASON_SOCKET_CLOSE,
     /// The socket does not take it.
     SocketFilter = skb_drop_reason_SKB_DROP_REASON_SOCKET_FILTER,
+    /// UDP's checksum is wrong.
+    UdpCsum = skb_drop_reason_SKB_DROP_REASON_UDP_CSUM,
     /// It has been changed on its way, or forged.
     SkbCsum = skb_drop_reason_SKB_DROP_REASON_SKB_CSUM,
     /// It has been received before.

@@ -15,3 +15,4 @@ pub(crate) mod rtnl;
 pub(crate) mod skb;
 pub(crate) mod skb_list;
 pub(crate) mod udp;
+pub(crate) mod udp_receive;

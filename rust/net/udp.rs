@@ -20,25 +20,15 @@ use super::{
     namespace::{Net, NetId},
     residents::Residents,
     route::Route,
-    skb::{DatagramIn, DatagramOut, SkBuff},
+    skb::{DatagramOut, SkBuff},
+    udp_receive::{self, DatagramReceiver},
 };
 use crate::{
     bindings,
     compat::{EAFNOSUPPORT, EHOSTUNREACH, ENONET},
     gfp::Gfp,
-    rcu::{self, Borrowed, Guard, RcuArc},
+    rcu::{self, Guard, RcuArc},
 };
-
-/// Who receives the datagrams of a [`UdpTunnel`].
-pub(crate) trait DatagramReceiver: Send + Sync + 'static {
-    /// A datagram came in; its data starts behind the UDP header. What is merged of several comes one by
-    /// one (`udp_unexpected_gso()`).
-    ///
-    /// Context: softirq, RCU read side.
-    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>)
-    where
-        Self: Sized;
-}
 
 /// The protocol that a socket is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -221,9 +211,10 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             let mut tunnel = bindings::udp_tunnel_sock_cfg {
                 sk_user_data: receiver.as_ptr().cast_mut().cast(),
                 encap_type: 1,
-                encap_rcv: Some(encap_receive::<T>),
+                encap_rcv: Some(udp_receive::one::<T>),
                 ..Default::default()
             };
+            udp_receive::prepare::<T>(sk);
             bindings::setup_udp_tunnel_sock(net.as_raw(), sk, &mut tunnel);
             // That has UDP sum every datagram for checksums that might be inside: there are none.
             bindings::inet_dec_convert_csum(sk);
@@ -463,31 +454,4 @@ impl<T: DatagramReceiver> Drop for UdpTunnel<T> {
             core::mem::forget(self.receiver.clone());
         }
     }
-}
-
-/// The C receive function.
-///
-/// # Safety
-///
-/// Only to be called by UDP for the socket of a [`UdpTunnel<T>`].
-unsafe extern "C" fn encap_receive<T: DatagramReceiver>(
-    sk: *mut bindings::sock,
-    skb: *mut bindings::sk_buff,
-) -> kernel::ffi::c_int {
-    const UDP_HEADER: usize = 8;
-
-    // SAFETY: UDP hands us the buffer, which is on no list. Its route is only borrowed from the RCU read side.
-    let mut skb = unsafe {
-        bindings::skb_dst_drop(skb);
-        SkBuff::<DatagramIn>::from_raw(NonNull::new_unchecked(skb))
-    };
-    // SAFETY: The socket is valid for the duration of the call.
-    let receiver = unsafe { bindings::sk_user_data(sk) }.cast::<T>();
-    if receiver.is_null() || skb.pull_linear(UDP_HEADER).is_none() || !skb.pull(UDP_HEADER) {
-        return 0;
-    }
-    // SAFETY: The user data is the receiver, whose count is given up only after the user data was
-    // cleared; UDP calls this with the RCU read side held.
-    T::receive(unsafe { RcuArc::borrow_raw(receiver) }, skb);
-    0
 }

@@ -2,8 +2,10 @@
 
 //! Datagrams that a socket of the kernel's own has received.
 
+use core::ptr::NonNull;
+
 use super::{DatagramIn, Protocol, SkBuff};
-use crate::bindings;
+use crate::{bindings, gfp::Gfp, net::skb_list::SkbList};
 
 /// Buffers with the payload of a datagram, whose network and transport headers are those of the datagram.
 impl SkBuff<DatagramIn> {
@@ -36,5 +38,40 @@ impl SkBuff<DatagramIn> {
     pub(crate) fn ds_field(&self) -> u8 {
         // SAFETY: The buffer is valid; its network header was set by the IP layer.
         unsafe { bindings::ip_tunnel_get_dsfield(self.raw()) }
+    }
+
+    /// Takes a buffer apart that stands for several datagrams. They share its memory. Those for which there is none are
+    /// left out.
+    #[cold]
+    pub(crate) fn split(self) -> SkbList<DatagramIn> {
+        let mut datagrams = SkbList::new();
+        let (len, size) = (self.len(), self.gso_size());
+        // SAFETY: The buffer is valid; what it shares with clones is copied before it is changed.
+        let is_ours = unsafe {
+            bindings::skb_linearize(self.raw()) == 0
+                && bindings::skb_unclone(self.raw(), Gfp::Atomic.raw()) == 0
+        };
+        if !is_ours || size == 0 {
+            return datagrams;
+        }
+        // SAFETY: The buffer is valid, and nobody shares it.
+        unsafe { bindings::skb_gso_reset(self.raw()) };
+        let mut at = 0usize;
+        while at < len {
+            // SAFETY: The buffer is valid.
+            let clone = unsafe { bindings::skb_clone(self.raw(), Gfp::Atomic.raw()) };
+            let Some(clone) = NonNull::new(clone) else {
+                break;
+            };
+            // SAFETY: The new buffer is ours, linear, and has `len` bytes; like the old one it has no route.
+            unsafe {
+                bindings::skb_pull(clone.as_ptr(), at as u32);
+                bindings::skb_trim(clone.as_ptr(), size.min(len - at) as u32);
+                datagrams.push_back(SkBuff::from_raw(clone));
+            }
+            at += size;
+        }
+        self.consume();
+        datagrams
     }
 }

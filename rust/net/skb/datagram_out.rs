@@ -88,14 +88,6 @@ impl SkBuff<DatagramOut> {
         Ok(())
     }
 
-    /// Returns how many bytes each of the datagrams has that this one stands for, but for the last; zero if
-    /// it stands for itself only.
-    #[inline]
-    pub(crate) fn datagram_size(&self) -> usize {
-        // SAFETY: The shared info of a valid buffer is valid.
-        usize::from(unsafe { (*self.shared_info()).gso_size })
-    }
-
     /// Accounts this packet to the socket that `from` is accounted to, instead of `from`.
     ///
     /// Used when a packet is re-encoded into another buffer, so that the sender keeps waiting

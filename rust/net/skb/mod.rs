@@ -191,6 +191,14 @@ impl<K: Kind> SkBuff<K> {
         usize::from(unsafe { (*self.shared_info()).gso_segs }).max(1)
     }
 
+    /// Returns how many bytes of payload each of the datagrams or packets has that this one stands for, but for the last;
+    /// zero if it stands for itself (`skb_shinfo(skb)->gso_size`).
+    #[inline]
+    pub(crate) fn gso_size(&self) -> usize {
+        // SAFETY: The shared info of a valid buffer is valid.
+        usize::from(unsafe { (*self.shared_info()).gso_size })
+    }
+
     /// Returns the length of the packet in bytes, from its current start.
     #[inline]
     pub(crate) fn len(&self) -> usize {

@@ -85,13 +85,6 @@ impl SkBuff<PacketIn> {
         Ok(())
     }
 
-    /// Returns the `size` of [`Self::set_tcp_segments`], zero for a packet that stands for itself.
-    #[inline]
-    pub(crate) fn segment_size(&self) -> usize {
-        // SAFETY: The shared info of a valid buffer is valid.
-        usize::from(unsafe { (*self.shared_info()).gso_size })
-    }
-
     /// Shortens the packet. Errors: `ENOMEM`.
     pub(crate) fn trim(&mut self, len: usize) -> Result {
         if len >= self.len() {
@@ -121,7 +114,7 @@ impl SkBuff<PacketIn> {
                 .__bindgen_anon_1
                 .__bindgen_anon_1
                 .dev = dev.as_raw();
-            if self.segment_size() == 0 {
+            if self.gso_size() == 0 {
                 bindings::skb_set_csum_unnecessary(self.raw());
             }
         }
