@@ -722,6 +722,145 @@ def offload():
     checks.quiet_kernel()
 
 
+class Flow:
+    """A TCP flow through the tunnel to an address where nobody is, in segments that fit behind each other."""
+
+    SIZE = 500
+
+    def __init__(self, port, ipv6=False):
+        self.port, self.is_v6, self.next, self.number = port, ipv6, random.randrange(2**32), random.randrange(65536)
+        self.sent = {}
+
+    def segment(self, size=SIZE, flags=0x10, **wrong):
+        payload = os.urandom(size)
+        tcp = bytearray(struct.pack("!HHIIBBHHH", self.port, 80, self.next, 7, 0x50, flags, 500, 0, 0))
+        if self.is_v6:
+            ends = socket.inet_pton(socket.AF_INET6, "fd50::2") + socket.inet_pton(socket.AF_INET6, "fd50::77")
+            head = struct.pack("!IHBB", 6 << 28, 20 + size, 6, wrong.get("ttl", 64)) + ends
+        else:
+            ends = socket.inet_aton("192.168.50.2") + socket.inet_aton("192.168.50.77")
+            head = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 40 + size, self.number, 0x4000, wrong.get("ttl", 64), 6, 0) + ends)
+            head[10:12] = struct.pack("!H", checksum(bytes(head)))
+        tcp[16:18] = struct.pack("!H", checksum(ends + struct.pack("!HH", 6, 20 + size) + bytes(tcp) + payload))
+        self.sent[self.next] = payload
+        self.next = (self.next + size) % 2**32
+        self.number = (self.number + 1) % 65536
+        return bytes(head) + bytes(tcp) + payload
+
+
+def merged():
+    """Segments of TCP flows in a row, which a receiver may merge: nothing is lost, doubled or mixed up by that."""
+    checks.chapter("Segments that may be merged")
+    session = established()
+    with in_netns("dut"):
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        tap.bind(("wg0", 3))
+        tap.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+    longest = 0
+
+    def burst(messages):
+        main4.sendmsg([b"".join(messages)], [(17, 103, struct.pack("=H", len(messages[0])))])
+
+    def arrives(words, flows, make, keepalives=0):
+        """Sends what `make` makes, between two bursts of other segments; what comes out must be what the flows sent."""
+        nonlocal longest
+        before = counters()
+        around = Flow(9)
+        lead = [session.data(around.segment()) for _ in range(45)]
+        messages = make()
+        burst(lead)
+        for part in messages if isinstance(messages[0], list) else [messages]:
+            burst(part)
+        until = time.monotonic() + 5
+        wanted = {flow.port: sum(map(len, flow.sent.values())) for flow in flows}
+        pieces = {flow.port: [] for flow in flows}
+        right = True
+        while time.monotonic() < until and any(sum(len(data) for _, data in pieces[port]) < wanted[port] for port in wanted):
+            if not select.select([tap], [], [], 0.2)[0]:
+                continue
+            packet = tap.recv(70000)
+            ends = 20 if packet[0] >> 4 == 4 else 40
+            port, _, sequence = struct.unpack_from("!HHI", packet, ends)
+            length = struct.unpack_from("!H", packet, 2)[0] if ends == 20 else 40 + struct.unpack_from("!H", packet, 4)[0]
+            right &= length == len(packet) and (ends == 40 or checksum(packet[:20]) == 0)
+            if port in pieces:
+                pieces[port].append((sequence, packet[ends + 20:]))
+                longest = max(longest, length)
+        time.sleep(0.05)
+        for flow in flows:
+            got = {}
+            for sequence, data in pieces[flow.port]:
+                while data:
+                    size = len(flow.sent.get(sequence, b"")) or len(data)
+                    got.setdefault(sequence, []).append(data[:size])
+                    sequence, data = (sequence + size) % 2**32, data[size:]
+            right &= got == {sequence: [payload] for sequence, payload in flow.sent.items()}
+        after = counters()
+        checks.ok(right, "%s: each segment comes out once, as it was" % words, "%s" % {port: [(n, len(d)) for n, d in got] for port, got in pieces.items()})
+        checks.equal(after["rx_packets"] - before["rx_packets"], 45 + keepalives + sum(len(flow.sent) for flow in flows), "%s: and is counted" % words)
+        checks.equal(after["rx_errors"] - before["rx_errors"], 0, "%s: no error is" % words)
+
+    def of(flow, count):
+        return [session.data(flow.segment()) for _ in range(count)]
+
+    for ipv6 in (False, True):
+        flow = Flow(1000, ipv6)
+        arrives("60 in a row, %s" % ("IPv6" if ipv6 else "IPv4"), [flow], lambda: of(flow, 60))
+    flow = Flow(1001)
+    arrives("the last one short, and pushed", [flow], lambda: of(flow, 20) + [session.data(flow.segment(17, 0x18))])
+    flow = Flow(1002)
+    arrives("pushed in the middle", [flow], lambda: of(flow, 9) + [session.data(flow.segment(flags=0x18))] + of(flow, 9))
+    flow, other = Flow(1003), Flow(1004, True)
+    arrives("two flows by turns", [flow, other], lambda: [m for _ in range(15) for m in (session.data(flow.segment()), session.data(other.segment(Flow.SIZE - 20)))])
+    flow = Flow(1005)
+    arrives("another TTL in the middle", [flow], lambda: of(flow, 9) + [session.data(flow.segment(ttl=63))] + of(flow, 9))
+
+    def replayed():
+        messages = of(flow, 20)
+        return messages[:7] + messages[3:5] + messages[7:] + messages[:1]
+    flow = Flow(1006)
+    arrives("with replays among them", [flow], replayed)
+
+    def early():
+        messages = of(flow, 20)
+        return [messages[5:6], messages[11:13], messages]
+    flow = Flow(1007)
+    arrives("of which three have come before", [flow], early)
+
+    def late():
+        messages = of(flow, 30)
+        return [messages[:4] + messages[10:], messages[2:20]]
+    flow = Flow(1008)
+    arrives("some late, and some again", [flow], late)
+
+    def forged():
+        messages = of(flow, 21)
+        for at in (0, 8, 9, 20):
+            messages.insert(at, flipped(messages[at], 60))
+        return messages
+    flow = Flow(1009)
+    arrives("with forged ones among them", [flow], forged)
+
+    def elsewhere():
+        messages = of(flow, 16)
+        messages[4:4] = [messages[4][:4] + os.urandom(4) + messages[4][8:], b"\1\0\0\0" + messages[0][4:]]
+        return messages
+    flow = Flow(1010)
+    arrives("with messages for nobody among them", [flow], elsewhere)
+    flow = Flow(1011)
+    arrives("with keepalives between bursts", [flow], lambda: [of(flow, 12), [session.data()], of(flow, 12)], 1)
+    checks.ok(longest > 10 * Flow.SIZE, "and some were merged (the longest packet has %d bytes)" % longest)
+    run("ip", "netns", "exec", "dut", "ethtool", "-K", "wg0", "gro", "off")
+    longest = 0
+    flow = Flow(1012)
+    arrives("60 in a row without GRO", [flow], lambda: of(flow, 60))
+    checks.equal(longest, 40 + Flow.SIZE, "and none is merged")
+    run("ip", "netns", "exec", "dut", "ethtool", "-K", "wg0", "gro", "on")
+    tap.close()
+    checks.ok(echo(session, main4, 321) and friend() and heartbeat(), "everything still works")
+    checks.quiet_kernel()
+
+
 def window():
     checks.chapter("Replay window: 8,128 packets")
     session = established()
@@ -825,7 +964,7 @@ def key_changes():
     checks.quiet_kernel("no kernel message")
 
 
-BLOCKS = [known_answers, initiations, responses, cookies, under_load, data, offload, window, key_changes, floods]
+BLOCKS = [known_answers, initiations, responses, cookies, under_load, data, offload, merged, window, key_changes, floods]
 try:
     wanted = sys.argv[1:] or [function.__name__ for function in BLOCKS]
     add_peer(main_key, MAIN_IPS)
