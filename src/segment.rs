@@ -39,6 +39,9 @@ pub(crate) struct TcpSegments {
     /// How many bytes of payload there are, and how many of them each packet has, but for the last.
     payload: usize,
     size: NonZeroUsize,
+    /// The sums of what is the same in all packets: of IPv4's header, and of what TCP's checksum is of.
+    ip_sum: u64,
+    tcp_sum: u64,
 }
 
 impl TcpSegments {
@@ -74,12 +77,31 @@ impl TcpSegments {
         }
         let mut headers = [0; MOST_HEADERS];
         headers.get_mut(..len)?.copy_from_slice(start.get(..len)?);
+        // Without what differs: length, number and checksum; sequence, flags and checksum.
+        let (ip_sum, addresses) = if start.first()? >> 4 == 4 {
+            headers.get_mut(2..6)?.fill(0);
+            headers.get_mut(10..12)?.fill(0);
+            let sum_of_ip = sum(headers.get(..tcp)?);
+            headers.get_mut(2..6)?.copy_from_slice(start.get(2..6)?);
+            (sum_of_ip, headers.get(12..20)?)
+        } else {
+            (0, headers.get(8..40)?)
+        };
+        let header = headers.get(tcp..len)?;
+        let tcp_sum = sum(addresses)
+            + u64::from(u16::from(PROTOCOL_TCP).to_be())
+            + sum(header.get(..4)?)
+            + sum(header.get(8..12)?)
+            + sum(header.get(14..16)?)
+            + sum(header.get(18..)?);
         Some(Self {
             headers,
             tcp,
             len,
             payload,
             size: NonZeroUsize::new(size)?,
+            ip_sum,
+            tcp_sum,
         })
     }
 
@@ -127,38 +149,31 @@ impl TcpSegments {
         headers.copy_from_slice(self.headers.get(..self.len)?);
         let (ip, tcp) = headers.split_at_mut_checked(self.tcp)?;
         let total = u16::try_from(self.len + len).ok()?;
-        let addresses = if self.tcp == IPV6_LEN && ip.first()? >> 4 == 6 {
+        if ip.first()? >> 4 == 6 {
             let payload_len = total.checked_sub(IPV6_LEN as u16)?;
-            ip.get_mut(4..6)?
-                .copy_from_slice(&payload_len.to_be_bytes());
-            ip.get(8..40)?
+            *ip.get_mut(4..6)?.first_chunk_mut()? = payload_len.to_be_bytes();
         } else {
             let id = u16::from_be_bytes(*ip.get(4..6)?.first_chunk()?).wrapping_add(number as u16);
-            ip.get_mut(2..4)?.copy_from_slice(&total.to_be_bytes());
-            ip.get_mut(4..6)?.copy_from_slice(&id.to_be_bytes());
-            ip.get_mut(10..12)?.fill(0);
-            let check = !folded(sum(ip));
-            ip.get_mut(10..12)?.copy_from_slice(&check.to_ne_bytes());
-            ip.get(12..20)?
-        };
-        let sequence = u32::from_be_bytes(*tcp.get(4..8)?.first_chunk()?);
-        let sequence = sequence.wrapping_add(start as u32);
-        tcp.get_mut(4..8)?.copy_from_slice(&sequence.to_be_bytes());
-        let flags = tcp.get_mut(13)?;
+            let check = !folded(self.ip_sum + u64::from(total.to_be()) + u64::from(id.to_be()));
+            *ip.get_mut(2..4)?.first_chunk_mut()? = total.to_be_bytes();
+            *ip.get_mut(4..6)?.first_chunk_mut()? = id.to_be_bytes();
+            *ip.get_mut(10..12)?.first_chunk_mut()? = check.to_ne_bytes();
+        }
+        let tcp: &mut [u8; TCP_LEN] = tcp.first_chunk_mut()?;
+        let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
+        let [a, b, c, d] = sequence.wrapping_add(start as u32).to_be_bytes();
+        [tcp[4], tcp[5], tcp[6], tcp[7]] = [a, b, c, d];
         if number + 1 != self.count() {
-            *flags &= !FIN_PSH;
+            tcp[13] &= !FIN_PSH;
         }
         if number != 0 {
-            *flags &= !CWR;
+            tcp[13] &= !CWR;
         }
-        tcp.get_mut(16..18)?.fill(0);
         let tcp_len = total.checked_sub(self.tcp as u16)?;
-        // The pseudo header: addresses, protocol and length.
-        let words = [u16::from(PROTOCOL_TCP).to_be(), tcp_len.to_be()];
-        let pseudo = u64::from(words[0]) + u64::from(words[1]);
-        let all = sum(addresses) + sum(tcp) + u64::from(payload_sum) + pseudo;
-        tcp.get_mut(16..18)?
-            .copy_from_slice(&(!folded(all)).to_ne_bytes());
+        let words = [[a, b], [c, d], [tcp[12], tcp[13]], tcp_len.to_be_bytes()];
+        let words = words.map(|word| u64::from(u16::from_ne_bytes(word)));
+        let all = self.tcp_sum + u64::from(payload_sum) + words.iter().sum::<u64>();
+        [tcp[16], tcp[17]] = (!folded(all)).to_ne_bytes();
         Some(())
     }
 }
