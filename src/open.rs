@@ -100,6 +100,11 @@ impl Job for Open {
         Ok(())
     }
 
+    /// What has been delivered is not in a queue of the CPU's.
+    fn is_much(_: &Sealed) -> bool {
+        false
+    }
+
     fn work(sealed: Sealed) -> Opened {
         let Sealed {
             keypair,

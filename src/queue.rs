@@ -23,6 +23,8 @@
 //!
 //! The queue has a home for as long as there is anything in it: the CPU that put in the first job. Where it matters
 //! which CPU delivers, owners come on that one only. A queue that holds too much moves to the CPU that puts in more.
+//! An empty queue into which much was put at home stays there for a moment: the CPU may still have that before it, in a
+//! queue of its own, and what another CPU delivers would overtake it.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +38,11 @@ use crate::{
     cpu::SoftirqsDisabled,
     ring::Ring,
     sync::{new_spinlock_bh, Locked, SpinLockBh},
+    timer,
 };
+
+/// How long a moment is, in milliseconds.
+const MOMENT: u32 = 4;
 
 /// What is done in a queue.
 pub(crate) trait Job: 'static {
@@ -55,6 +61,9 @@ pub(crate) trait Job: 'static {
     /// Makes one of two jobs, the second of which was just put in behind the first. Otherwise gives that back. Context:
     /// as above.
     fn join(first: &mut Self::Input, second: Self::Input) -> core::result::Result<(), Self::Input>;
+
+    /// Returns whether this is much, after which a queue stays at home for a moment.
+    fn is_much(input: &Self::Input) -> bool;
 
     /// Does the work. Context: process context or softirq, any CPU.
     fn work(input: Self::Input) -> Self::Output;
@@ -84,6 +93,8 @@ struct State<J: Job> {
     is_delivering: bool,
     called: bool,
     home: u32,
+    /// The moment in which much was put in at home.
+    settled: Option<u32>,
 }
 
 /// What is to be done after a job was put in, or by who leaves.
@@ -115,6 +126,19 @@ enum Task<J: Job> {
 }
 
 impl<J: Job> State<J> {
+    /// Returns whether the queue, which is empty, must stay at home because that is another CPU than this.
+    fn is_settled_elsewhere(&self, here: u32) -> bool {
+        let is_recent = |then| timer::moment(MOMENT).wrapping_sub(then) <= 1;
+        self.home != here && self.settled.is_some_and(is_recent)
+    }
+
+    /// A job is put in at home.
+    fn settle(&mut self, input: &J::Input) {
+        if J::is_much(input) {
+            self.settled = Some(timer::moment(MOMENT));
+        }
+    }
+
     fn first_is_done(&self) -> bool {
         matches!(self.slots.get(0), Some((Slot::Done(_), _)))
     }
@@ -214,6 +238,7 @@ impl<J: Job> OrderedQueue<J> {
                     is_delivering: false,
                     called: false,
                     home: 0,
+                    settled: None,
                 },
                 "OrderedQueue::state"
             ),
@@ -235,9 +260,13 @@ impl<J: Job> OrderedQueue<J> {
         if state.load >= limit || state.slots.reserve().is_err() {
             return Err(input);
         }
+        let here = this_cpu();
         let is_idle = state.slots.len() == 0 && !state.is_delivering;
-        if is_idle || state.load > self.crowded {
-            state.home = this_cpu();
+        if is_idle && !state.is_settled_elsewhere(here) || state.load > self.crowded {
+            state.home = here;
+        }
+        if state.home == here {
+            state.settle(&input);
         }
         J::enter(&mut input);
         let load = J::load(&input);
@@ -266,8 +295,8 @@ impl<J: Job> OrderedQueue<J> {
         })
     }
 
-    /// Does a job and delivers what comes of it at once, if nothing is in the queue; goes on as [`Self::run`]. Otherwise
-    /// gives it back. Context: softirqs disabled.
+    /// Does a job and delivers what comes of it at once, if nothing is in the queue, and it may be at home here; goes on as
+    /// [`Self::run`]. Otherwise gives it back. Context: softirqs disabled.
     pub(crate) fn run_alone(
         &self,
         mut input: J::Input,
@@ -275,10 +304,12 @@ impl<J: Job> OrderedQueue<J> {
         mut deliver: impl FnMut(J::Output) -> usize,
     ) -> core::result::Result<Next, J::Input> {
         let mut state = self.state.lock();
-        if state.slots.len() != 0 || state.is_delivering {
+        let here = this_cpu();
+        if state.slots.len() != 0 || state.is_delivering || state.is_settled_elsewhere(here) {
             return Err(input);
         }
-        state.home = this_cpu();
+        state.home = here;
+        state.settle(&input);
         state.workers += 1;
         state.is_delivering = true;
         J::enter(&mut input);

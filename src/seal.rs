@@ -34,6 +34,9 @@ const RUN_BYTES: usize = 65_000;
 /// How many packets make a full job.
 const JOB_PACKETS: usize = 64;
 
+/// With more packets than these much is sent at once.
+const MANY_PACKETS: usize = 16;
+
 /// What stands for the counter of a message that there is none for.
 const NO_COUNTER: u64 = u64::MAX;
 
@@ -85,6 +88,10 @@ impl Job for Seal {
         }
         first.packets.append(&mut second.packets);
         Ok(())
+    }
+
+    fn is_much(input: &Packets) -> bool {
+        input.is_large || input.packets.len() > MANY_PACKETS
     }
 
     fn work(input: Packets) -> Datagrams {

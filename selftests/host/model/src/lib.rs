@@ -28,6 +28,6 @@ mod compat {
     pub(crate) use kernel::{error::code::*, sync::rcu::rcu_barrier};
 }
 mod standin;
-use standin::{bindings, cpu, sync};
+use standin::{bindings, cpu, sync, timer};
 
 mod tests;

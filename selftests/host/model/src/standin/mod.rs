@@ -5,3 +5,4 @@
 pub(crate) mod bindings;
 pub(crate) mod cpu;
 pub(crate) mod sync;
+pub(crate) mod timer;

@@ -66,6 +66,10 @@ impl Job for Numbers {
         Ok(())
     }
 
+    fn is_much(input: &Self) -> bool {
+        input.world.settles && input.numbers.iter().any(|(_, cpu)| *cpu == 0)
+    }
+
     fn work(input: Self) -> Self {
         thread::yield_now();
         input
@@ -76,8 +80,12 @@ struct World {
     queue: core::pin::Pin<KBox<OrderedQueue<Numbers>>>,
     workers: Queues,
     budget: usize,
+    /// Whether what CPU 0 puts in is much.
+    settles: bool,
     entered: Trace,
     delivered: Trace,
+    /// What was delivered by which CPU.
+    deliverers: Trace,
 }
 
 // SAFETY: loom tells when the traces are used by two at a time.
@@ -123,6 +131,10 @@ use Step::{Alone, Come, Give, Here, Later};
 impl World {
     fn deliver(output: Numbers) -> usize {
         output.world.delivered.note(&output.numbers);
+        let here = kernel::cpu::CpuId::current().as_u32() as u8;
+        let by = |(_, cpu): &Number| (*cpu, here);
+        let by: Vec<_> = output.numbers.iter().map(by).collect();
+        output.world.deliverers.note(&by);
         1
     }
 
@@ -170,6 +182,16 @@ impl World {
 }
 
 fn run(preemptions: usize, crowded: usize, budget: usize, steps: [Vec<Step>; CPUS]) {
+    run_with(preemptions, crowded, budget, false, steps);
+}
+
+fn run_with(
+    preemptions: usize,
+    crowded: usize,
+    budget: usize,
+    settles: bool,
+    steps: [Vec<Step>; CPUS],
+) {
     explore(preemptions, move || {
         let queue = KBox::pin_init(OrderedQueue::new(crowded), GFP_KERNEL);
         let world = Arc::pin_init(
@@ -177,8 +199,10 @@ fn run(preemptions: usize, crowded: usize, budget: usize, steps: [Vec<Step>; CPU
                 queue: queue.unwrap(),
                 workers: Queues::new(CPUS),
                 budget,
+                settles,
                 entered: Trace::new(),
                 delivered: Trace::new(),
+                deliverers: Trace::new(),
             },
             GFP_KERNEL,
         );
@@ -219,6 +243,13 @@ fn run(preemptions: usize, crowded: usize, budget: usize, steps: [Vec<Step>; CPU
         );
         let jobs = steps.iter().flatten().filter(|step| **step != Come);
         assert_eq!(entered.len(), jobs.count(), "some are lost");
+        if settles {
+            // Once CPU 0 has delivered what it put in, nobody else delivers for the rest of the moment.
+            let deliverers = world.deliverers.take();
+            let settled = deliverers.iter().position(|by| *by == (0, 0));
+            let after = deliverers.iter().skip(settled.unwrap_or(usize::MAX));
+            assert!(after.clone().all(|(_, by)| *by == 0), "{deliverers:?}");
+        }
     });
 }
 
@@ -262,6 +293,14 @@ fn an_owner_comes_uncalled() {
 #[test]
 fn a_crowded_queue_moves() {
     run(1, 0, usize::MAX, [vec![Later], vec![Here, Later]]);
+}
+
+#[test]
+fn a_queue_with_much_in_it_stays_at_home() {
+    let run = |steps| run_with(1, usize::MAX, usize::MAX, true, steps);
+    run([vec![Alone], vec![Alone]]);
+    run([vec![Here], vec![Alone]]);
+    run([vec![Later], vec![Here]]);
 }
 
 #[test]
@@ -312,6 +351,10 @@ impl Job for Unit {
 
     fn join((): &mut (), (): ()) -> core::result::Result<(), ()> {
         Err(())
+    }
+
+    fn is_much((): &()) -> bool {
+        false
     }
 
     fn work((): ()) {}
