@@ -122,29 +122,62 @@ class Hosts:
         for name, number in (("a", 1), ("b", 2)):
             run("ip", "-n", name, "link", "set", "lo", "up")
             run("ip", "-n", name, "address", "add", f"10.0.0.{number}/24", "dev", "cable")
+            run("ip", "-n", name, "address", "add", f"fd10::{number}/64", "dev", "cable", "nodad")
             run("ip", "-n", name, "link", "set", "cable", "up")
-        self.address = "10.0.0.2"
+        self.address, self.address6 = "10.0.0.2", "fd10::2"
+        self.names = "ab"
+        self.keys = {}
         if tunnel:
             self.tunnel()
-            self.address = "192.168.0.2"
+            self.address, self.address6 = "192.168.0.2", "fd20::2"
 
     def tunnel(self):
-        keys = {name: run("wg", "genkey").strip() for name in "ab"}
-        for name, other, number in (("a", "b", 1), ("b", "a", 2)):
-            run("ip", "-n", name, "link", "add", "wg0", "mtu", "1420", "type", "wireguard")
-            run("ip", "-n", name, "address", "add", f"192.168.0.{number}/24", "dev", "wg0")
-            run("ip", "netns", "exec", name, "wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "51820",
-                "peer", public(keys[other]), "allowed-ips", f"192.168.0.{3 - number}/32",
-                "endpoint", f"10.0.0.{3 - number}:51820", stdin=keys[name])
-        for name in "ab":
-            run("ip", "-n", name, "link", "set", "wg0", "up")
+        for name, number in (("a", 1), ("b", 2)):
+            self.link(name, number)
+        for name, other, number in (("a", "b", 2), ("b", "a", 1)):
+            self.peer(name, other, f"10.0.0.{number}", f"192.168.0.{number}/32,fd20::{number}/128")
+
+    def link(self, name, number):
+        """A WireGuard link."""
+        self.keys[name] = run("wg", "genkey").strip()
+        run("ip", "-n", name, "link", "add", "wg0", "mtu", "1420", "type", "wireguard")
+        run("ip", "-n", name, "address", "add", f"192.168.0.{number}/24", "dev", "wg0")
+        run("ip", "-n", name, "address", "add", f"fd20::{number}/64", "dev", "wg0", "nodad")
+        run("ip", "netns", "exec", name, "wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "51820", stdin=self.keys[name])
+        run("ip", "-n", name, "link", "set", "wg0", "up")
+
+    def peer(self, name, other, endpoint, allowed):
+        self.on(name, "wg", "set", "wg0", "peer", public(self.keys[other]), "allowed-ips", allowed, "endpoint", f"{endpoint}:51820")
+
+    def gateway(self):
+        """Makes b the gateway between a, another traveller d (192.168.0.3 or 10.2.0.2), and a plain network with host c (10.1.0.2)."""
+        if "c" in self.names:
+            return
+        self.names = "abcd"
+        for name, cable, number in (("c", "lan", 1), ("d", "cable2", 2)):
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+            run("ip", "-n", "b", "link", "add", cable, "type", "veth", "peer", "name", cable, "netns", name)
+            for end, host in (("b", 1), (name, 2)):
+                run("ip", "-n", end, "address", "add", f"10.{number}.0.{host}/24", "dev", cable)
+                run("ip", "-n", end, "link", "set", cable, "up")
+            run("ip", "-n", name, "route", "add", "default", "via", f"10.{number}.0.1")
+        self.on("b", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        if not self.keys:
+            run("ip", "-n", "a", "route", "add", "default", "via", "10.0.0.2")
+            return
+        self.link("d", 3)
+        self.peer("b", "d", "10.2.0.2", "192.168.0.3/32")
+        self.peer("d", "b", "10.2.0.1", "192.168.0.0/24")
+        self.peer("a", "b", "10.0.0.2", "192.168.0.0/24,10.1.0.0/24,fd20::2/128")
+        run("ip", "-n", "a", "route", "add", "10.1.0.0/24", "dev", "wg0")
 
     def on(self, name, *command, timeout=600):
         return run("ip", "netns", "exec", name, *command, timeout=timeout)
 
     def gone(self):
-        for name in "ab":
-            for interface in ("wg0", "cable"):
+        for name in self.names:
+            for interface in ("wg0", "cable", "cable2", "lan"):
                 subprocess.run(["ip", "-n", name, "link", "delete", interface], capture_output=True, check=False)
             run("ip", "netns", "delete", name)
 

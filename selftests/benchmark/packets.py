@@ -14,13 +14,13 @@ from guest import Failed, Hosts, idle_ticks, load, main, results, say, settle_in
 
 
 class Server:
-    """iperf3 at host b, for one client."""
+    """iperf3 at a host, for one client."""
 
-    def __init__(self, hosts):
-        self.process = subprocess.Popen(["ip", "netns", "exec", "b", "iperf3", "--server", "--one-off"],
+    def __init__(self, hosts, name):
+        self.process = subprocess.Popen(["ip", "netns", "exec", name, "iperf3", "--server", "--one-off"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(500):
-            if hosts.on("b", "ss", "-tlnH", "sport = 5201"):
+            if hosts.on(name, "ss", "-tlnH", "sport = 5201"):
                 return
             time.sleep(0.01)
         raise Failed("iperf3 does not listen")
@@ -30,14 +30,15 @@ class Server:
         self.process.wait()
 
 
-def iperf3(hosts, *arguments):
-    """The client's report, for how long the processor was idle and how often it changed to another task.
+def iperf3(hosts, *arguments, to=None):
+    """The client's report, which is host a, with the server at another (b) and its address, for how long the processor was idle and how often it changed to another task.
 
     Both are upper bounds: they cover the program's start and end, too."""
-    server = Server(hosts)
+    name, address = to or ("b", hosts.address)
+    server = Server(hosts, name)
     before, switched = idle_ticks(), switches()
     # By time and not by amount: with -n, iperf3 3.18 spins until its next whole second, and over UDP for ever.
-    report = json.loads(hosts.on("a", "iperf3", "--client", hosts.address, "--json", "--time", "1", *arguments, timeout=120))
+    report = json.loads(hosts.on("a", "iperf3", "--client", address, "--json", "--time", "1", *arguments, timeout=120))
     idle, switched = (idle_ticks() - before) / 100, switches() - switched
     server.gone()
     if "error" in report:
@@ -45,8 +46,8 @@ def iperf3(hosts, *arguments):
     return report["end"], {"idle": idle, "switches": switched}
 
 
-def tcp(hosts, *arguments):
-    end, effort = iperf3(hosts, *arguments)
+def tcp(hosts, *arguments, to=None):
+    end, effort = iperf3(hosts, *arguments, to=to)
     received = end["sum_received"]
     # iperf3's own interval begins when data flows.
     return {"cost": received["seconds"] * 1e9 / received["bytes"], **effort,
@@ -107,10 +108,24 @@ def as_with_a_card(measure):
     return measured
 
 
+def through_gateway(*arguments, between_travellers=False):
+    """Host a with a host of the plain network behind b, or with another traveller, whose packets b decrypts and encrypts."""
+    def measure(hosts):
+        hosts.gateway()
+        to = ("d", "192.168.0.3" if hosts.keys else "10.2.0.2") if between_travellers else ("c", "10.1.0.2")
+        # The handshakes.
+        hosts.on("a", "ping", "-c", "2", "-i", "0.1", to[1])
+        return tcp(hosts, *arguments, to=to)
+    return measure
+
+
 RESTED = 0.1  # seconds of a run, which takes one
-MEASURES = {"tcp": tcp, "tcp8": lambda hosts: tcp(hosts, "--parallel", "8"), "udp64": udp(64),
-            "udp64x64": udp(64, "--parallel", "64"), "udp1372": udp(1372), "card-tcp": as_with_a_card(tcp),
-            "card-udp64": as_with_a_card(udp(64)), "ping": ping}
+MEASURES = {"tcp": tcp, "reverse": lambda hosts: tcp(hosts, "--reverse"), "tcp6": lambda hosts: tcp(hosts, to=("b", hosts.address6)),
+            "tcp8": lambda hosts: tcp(hosts, "--parallel", "8"), "card-tcp": as_with_a_card(tcp),
+            "gateway-up": through_gateway(), "gateway-down": through_gateway("--reverse"),
+            "gateway-down8": through_gateway("--reverse", "--parallel", "8"), "travellers": through_gateway(between_travellers=True),
+            "udp64": udp(64), "udp64x64": udp(64, "--parallel", "64"), "card-udp64": as_with_a_card(udp(64)),
+            "udp1372": udp(1372), "ping": ping}
 
 
 def undisturbed(measure, hosts):
@@ -128,7 +143,7 @@ def measure_all(arguments):
     repeats, *rest = arguments
     cut = rest.index("--")
     modules, names = rest[:cut], rest[cut + 1:]
-    settle_in("ip", "iperf3", "ping", "cat", "ss", "ethtool")
+    settle_in("ip", "iperf3", "ping", "cat", "ss", "ethtool", "sysctl", "wg")
     rows = []
     for repeat in range(int(repeats)):
         # There and back, so that a drift would show as spread and not as a difference.

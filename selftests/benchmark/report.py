@@ -7,7 +7,9 @@ import os
 import sys
 from statistics import median
 
-WORDS = {"tcp": "TCP bulk, per byte, both ends", "tcp8": "  8 streams", "card-tcp": "  as through a network card",
+WORDS = {"tcp": "TCP bulk, per byte, both ends", "reverse": "  the other way", "tcp6": "  IPv6 in the tunnel", "tcp8": "  8 streams",
+         "card-tcp": "  as through a network card", "gateway-up": "  through a gateway, up", "gateway-down": "  through a gateway, down",
+         "gateway-down8": "  through a gateway, down, 8 streams", "travellers": "  from traveller to traveller, by a gateway",
          "udp64": "UDP, 64 bytes, per delivered packet", "udp64x64": "  64 flows", "card-udp64": "  as through a network card",
          "udp1372": "UDP, 1,372 bytes, per delivered packet", "ping": "ping round trip, minimum"}
 NAMES = {"c": "C", "ours": "ours", "older": "older"}
@@ -39,7 +41,7 @@ def packets(rows, figures, verdicts):
     if not rows:
         return
     print("\nGuest instructions, one processor for both ends; the mean of the repetitions\n")
-    print(f"{'':40}{'no tunnel':>11}{'C':>11}{'ours':>11}{'ours/C':>8}{'spread':>8}  losses, idle")
+    print(f"{'':44}{'no tunnel':>11}{'C':>11}{'ours':>11}{'ours/C':>8}{'spread':>8}  losses, idle")
     for name, words in WORDS.items():
         of = {module: [row for row in rows if row["name"] == name and row["module"] == module] for module in ("none", "c", "ours")}
         costs = {module: [row["cost"] for row in some] for module, some in of.items() if some}
@@ -58,7 +60,7 @@ def packets(rows, figures, verdicts):
             # The run lasts a second. What the start of the programs waits is within the rest.
             if idle > 0.1:
                 notes.append(f"{module} idle for up to {idle:.2f} s")
-        print(f"{words:40}{cells}{f'{ratio:.3f}' if ratio else '':>8}{f'{wide:.2%}' if wide is not None else '':>8}  {', '.join(notes)}")
+        print(f"{words:44}{cells}{f'{ratio:.3f}' if ratio else '':>8}{f'{wide:.2%}' if wide is not None else '':>8}  {', '.join(notes)}")
         figures[name] = {"means": means, "ratio": ratio, "spread": wide, "rows": sum(of.values(), [])}
         if name in BOUNDED and ratio:
             verdicts.append((ratio <= BOUND, f"{words}: {ratio:.3f} of the C driver's, wanted at most {BOUND:.2f}"))
