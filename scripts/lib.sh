@@ -10,6 +10,13 @@ build=$(realpath -m -- "${WIREGUARD_BUILD:-$project/build}")
 export WIREGUARD_BUILD=$build
 environment=$build/env
 
+# shellcheck source-path=SCRIPTDIR
+. "$project/scripts/architecture.sh"
+# The virtual machine's root: the environment, or one that only a machine of that architecture can run.
+vm_root=$environment$beside
+# The kernel to build for and to boot
+chosen_kernel=$build/kernel/${KVER:-default$beside}
+
 # Progress goes to stderr, so that a script's own output can be read by another program. Its clock starts with the first
 # script.
 export WIREGUARD_STARTED=${WIREGUARD_STARTED:-$(date +%s)}
@@ -62,6 +69,9 @@ in_environment() {
 	if [ "$1" = --at ]; then at=$2; shift 2; fi
 	isolated "$project/scripts/enter" "$environment" "$project" "$build" "$at" "$@"
 }
+
+# The virtual machine's root, inside the environment.
+inside_root() { if [ "$vm_root" = "$environment" ]; then echo /; else inside "$vm_root"; fi; }
 
 # inside PATH: the name inside the environment of a file of the project or of its build folder.
 inside() {
