@@ -33,9 +33,11 @@ setup: ## the build environment and the kernel, which the other targets make whe
 demo: setup module ## the picture that WireGuard is explained with, live in a virtual machine
 	@scripts/vm --timeout 600 -- selftests/demo.sh
 
+# (One of them is about arm64.)
 .PHONY: test
 test: ## all tests
-	@scripts/setup --environment
+	@scripts/kernel --check
+	@env -u KVER ARCH=arm64 scripts/setup --environment
 	@selftests/run
 
 .PHONY: test-debug

@@ -15,6 +15,7 @@ environment=$build/env
 # The virtual machine's root: the environment, or one that only a machine of that architecture can run.
 vm_root=$environment$beside
 # The kernel to build for and to boot
+# shellcheck disable=SC2034 # for the scripts
 chosen_kernel=$build/kernel/${KVER:-default$beside}
 
 # Progress goes to stderr, so that a script's own output can be read by another program. Its clock starts with the first
