@@ -35,9 +35,9 @@ pub(crate) const OUTER_HEADROOM: usize = 64 + 40 + 8;
 /// A packet with more bytes than this is worth another CPU's attention.
 const OFFLOAD_BYTES: usize = 4096;
 
-/// How many bytes are sent in a row: about as many as a CPU encrypts in a fifth of a millisecond. Nothing else runs in
+/// How many bytes are sent in a row: as many as the largest packet has. Nothing else runs in
 /// softirq on the CPU meanwhile.
-const IN_A_ROW: usize = 256 * 1024;
+const IN_A_ROW: usize = 64 * 1024;
 
 /// A packet that is being sent through more devices than this at once is in its third tunnel or
 /// deeper: a tunnel counts twice, as a device and as a tunnel, but that in whose work item sending began
