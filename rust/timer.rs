@@ -190,6 +190,13 @@ pub(crate) fn coarse_boottime_ns() -> u64 {
     unsafe { bindings::ktime_get_coarse_boottime_ns() }
 }
 
+/// Time since boot in nanoseconds, without suspend (`ktime_get`). Context: any.
+#[inline]
+pub(crate) fn monotonic_ns() -> u64 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get() as u64 }
+}
+
 /// A number that grows every `ms` milliseconds, or every tick if those are longer.
 #[inline]
 pub(crate) fn moment(ms: u32) -> u32 {

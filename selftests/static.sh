@@ -45,13 +45,27 @@ layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVE
 check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
 check "code that breaks what the layers promise does not compile (selftests/compile-fail)" selftests/compile-fail/run
 
+chapter "Netlink"
+# ynl_gen_c.py wants a tree of the kernel's form around the specification, with the schema in it.
+specification() {
+	local tree=$project/build/test-logs/ynl source=/project/build/kernel/${KVER:-default}/source name=wg-monitor.yaml
+	rm -rf "$tree" && mkdir -p "$tree/Documentation/netlink/specs" && touch "$tree/MAINTAINERS" || return
+	cp "$project/Documentation/netlink/specs/$name" "$tree/Documentation/netlink/specs/" || return
+	cp "$project/build/kernel/${KVER:-default}/source/Documentation/netlink/genetlink.yaml" "$tree/Documentation/netlink/" || return
+	# shellcheck disable=SC2016 # for the inner shell
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B "$source/tools/net/ynl/pyynl/ynl_gen_c.py" \
+		--spec "/project/build/test-logs/ynl/Documentation/netlink/specs/$name" --mode uapi --header -o /project/build/test-logs/ynl/wg_monitor.h &&
+		cmp "$tree/wg_monitor.h" "$project/rust/bindings/wg_monitor.h"
+}
+check "the description of wg-monitor is as the kernel's schema wants it, and rust/bindings/wg_monitor.h is made of it" specification
+
 chapter "Licence"
 unlicensed() { # unlicensed FOLDER: prints what states no licence in its first two lines
 	local file bad=0
 	while IFS= read -r -d '' file; do
 		case $file in COPYING | LICENSE | LICENSES/* | *.lock | .gitignore | */.gitignore) continue ;; esac
 		[ -s "$1/$file" ] && [ ! -L "$1/$file" ] || continue
-		if ! head -n 2 "$1/$file" | grep -aqE 'SPDX-License-Identifier: \(?(GPL-2.0)'; then
+		if ! head -n 2 "$1/$file" | grep -aqE 'SPDX-License-Identifier: \(*GPL-2\.0'; then
 			echo "$file: its first or second line must say SPDX-License-Identifier: GPL-2.0"
 			bad=1
 		fi

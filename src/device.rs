@@ -23,8 +23,10 @@ use crate::{
     allowedips::{AllowedIps, Writer},
     compat::{rcu_barrier, ENONET},
     cookie::{CookieSecret, MacKeys},
+    counters::{DeviceCounters, STATISTICS},
     cpu,
     crypto::Secret,
+    drops::{drop_of_device, Cause},
     engine::Engine,
     events,
     gfp::Gfp,
@@ -35,7 +37,6 @@ use crate::{
     messages::{DATA_MIN_LEN, MAX_PEERS, PADDING_MULTIPLE},
     net::{
         device::CountedDevice,
-        drop_reason::DropReason,
         link::{self, TunnelDriver},
         namespace::{NamespaceExit, Net, NetId},
         napi::NapiSet,
@@ -44,6 +45,7 @@ use crate::{
         skb_list::SkbList,
         udp_receive::DatagramReceiver,
     },
+    news::{note, DeviceNews, News, TELL},
     noise::{PublicKey, StaticIdentity},
     notifier::Notified,
     pace::Inflow,
@@ -75,6 +77,9 @@ pub(crate) enum IndexEntry {
 pub(crate) struct Device {
     pub(crate) engine: Arc<Engine>,
     pub(crate) netdev: ARef<CountedDevice>,
+    pub(crate) counters: DeviceCounters,
+    #[pin]
+    pub(crate) news: DeviceNews,
     /// The namespace that the device was created in: where its sockets are.
     pub(crate) creating: NetId,
     /// Whether that namespace has died.
@@ -110,6 +115,8 @@ pub(crate) struct Device {
     handshake_work_2: Work<Device, 2>,
     #[pin]
     handshake_work_3: Work<Device, 3>,
+    #[pin]
+    news_work: Work<Device, TELL>,
 }
 
 impl_has_work! {
@@ -117,6 +124,7 @@ impl_has_work! {
     impl HasWork<Device, 1> for Device { self.handshake_work_1 }
     impl HasWork<Device, 2> for Device { self.handshake_work_2 }
     impl HasWork<Device, 3> for Device { self.handshake_work_3 }
+    impl HasWork<Device, TELL> for Device { self.news_work }
 }
 
 /// A prefix of addresses.
@@ -147,8 +155,8 @@ struct Configured {
     allowed_ips: Writer,
 }
 
-/// Returns a number that no state of a device has had before; never zero.
-fn next_generation() -> u64 {
+/// Returns a number that no state of a device has had before, and greater than those; never zero.
+pub(crate) fn next_generation() -> u64 {
     static LAST: Atomic<i64> = Atomic::new(0);
     LAST.fetch_add(1, Relaxed) as u64 + 1
 }
@@ -286,6 +294,10 @@ impl Config<'_> {
         self.configured.generation
     }
 
+    pub(crate) fn peer_count(&self) -> usize {
+        self.configured.peer_count
+    }
+
     /// The port that is or will be listened on, zero if one is yet to be chosen.
     pub(crate) fn listen_port(&self) -> u16 {
         self.configured.listen_port
@@ -406,6 +418,7 @@ impl Config<'_> {
         }
         self.configured.peer_count += 1;
         events::peer_created(&peer);
+        note(&peer, News::New);
         Ok(peer)
     }
 
@@ -417,6 +430,7 @@ impl Config<'_> {
             self.configured.peer_count -= 1;
             self.this.peers_by_key.lock().remove(peer.public_key());
             peer.mark_removed();
+            note(peer, News::Deleted);
             self.removed.insert(member);
         }
     }
@@ -432,6 +446,7 @@ impl Config<'_> {
         let allowed_ips = self.this.allowed_ips.take(&mut self.configured.allowed_ips);
         for member in members.values() {
             member.peer.mark_removed();
+            note(&member.peer, News::Deleted);
         }
         finish_removals(&members);
         drop(allowed_ips);
@@ -457,13 +472,13 @@ impl Config<'_> {
             .map(|(number, prefix)| (number, prefix.address, prefix.cidr))
     }
 
-    /// Gives a prefix to a peer; whoever had it loses it. Errors: `ENOMEM`.
+    /// Gives a prefix to a peer; whoever had it loses it. Returns whether it was another's, or nobody's. Errors: `ENOMEM`.
     pub(crate) fn insert_allowed_ip(
         &mut self,
         peer: &RcuArc<Peer>,
         address: IpAddr,
         cidr: u8,
-    ) -> Result {
+    ) -> Result<bool> {
         let configured = &mut *self.configured;
         let number = configured.next_number();
         let prefix = Prefix {
@@ -481,19 +496,29 @@ impl Config<'_> {
             peer.clone(),
             number,
         )?;
+        let mut changes = true;
         if let Some((owner, number)) = former {
             if let Some(member) = configured.peers.get_mut(&owner.id) {
                 member.allowed_ips.remove(&number);
+            }
+            changes = !owner.ptr_eq(peer);
+            if changes {
+                note(&owner, News::Set);
             }
         }
         if let Some(member) = configured.peers.get_mut(&peer.id) {
             member.allowed_ips.insert(entry);
         }
-        Ok(())
+        Ok(changes)
     }
 
-    /// Takes a prefix from a peer, if it has it.
-    pub(crate) fn remove_allowed_ip(&mut self, peer: &RcuArc<Peer>, address: IpAddr, cidr: u8) {
+    /// Takes a prefix from a peer, if it has it, and returns whether it had.
+    pub(crate) fn remove_allowed_ip(
+        &mut self,
+        peer: &RcuArc<Peer>,
+        address: IpAddr,
+        cidr: u8,
+    ) -> bool {
         let configured = &mut *self.configured;
         let removed =
             self.this
@@ -502,6 +527,7 @@ impl Config<'_> {
         if let (Some(number), Some(member)) = (removed, configured.peers.get_mut(&peer.id)) {
             member.allowed_ips.remove(&number);
         }
+        removed.is_some()
     }
 
     /// The number of the last peer or allowed IP that was added.
@@ -509,16 +535,18 @@ impl Config<'_> {
         self.configured.last_number
     }
 
-    /// Takes from a peer all prefixes with numbers up to the given one.
-    pub(crate) fn clear_allowed_ips(&mut self, peer: &RcuArc<Peer>, last: u64) {
+    /// Takes from a peer all prefixes with numbers up to the given one. Returns whether there were any.
+    pub(crate) fn clear_allowed_ips(&mut self, peer: &RcuArc<Peer>, last: u64) -> bool {
+        let mut changes = false;
         let configured = &mut *self.configured;
         let Some(member) = configured.peers.get_mut(&peer.id) else {
-            return;
+            return changes;
         };
         while let Some(cursor) = member.allowed_ips.cursor_front_mut() {
             if *cursor.current().0 > last {
-                return;
+                return changes;
             }
+            changes = true;
             let (_, prefix) = cursor.remove_current().1.to_key_value();
             self.this.allowed_ips.remove(
                 &mut configured.allowed_ips,
@@ -527,6 +555,7 @@ impl Config<'_> {
                 peer,
             );
         }
+        changes
     }
 
     /// Sends what waits for a peer's session, if the device is up.
@@ -598,6 +627,7 @@ impl TunnelDriver for Device {
     const KIND: &'static CStr = c_str!("wireguard");
     const OVERHEAD: usize = 40 + 8 + DATA_MIN_LEN;
     const PADDING: usize = PADDING_MULTIPLE;
+    const STATISTICS: usize = STATISTICS;
 
     fn new_link(
         engine: &Arc<Engine>,
@@ -612,6 +642,8 @@ impl TunnelDriver for Device {
             try_pin_init!(Self {
                 engine: engine.clone(),
                 netdev,
+                counters: DeviceCounters::new(),
+                news <- DeviceNews::new(),
                 creating,
                 orphaned: Atomic::new(false),
                 identity: RcuSlot::empty(),
@@ -642,6 +674,7 @@ impl TunnelDriver for Device {
                 handshake_work_1 <- new_work!("Device::handshake_work_1"),
                 handshake_work_2 <- new_work!("Device::handshake_work_2"),
                 handshake_work_3 <- new_work!("Device::handshake_work_3"),
+                news_work <- new_work!("Device::news_work"),
             }),
             Gfp::Kernel,
         )
@@ -675,16 +708,21 @@ impl TunnelDriver for Device {
         }
         this.for_each_peer(|peer| peer.stop());
         let dropped = core::mem::replace(&mut *this.handshakes.lock(), SkbList::new());
-        dropped.drop_for(DropReason::QueuePurge);
+        drop_of_device(&this, Cause::Purged, dropped);
     }
 
     fn transmit(this: Borrowed<'_, Self>, skb: SkBuff<Routed>) -> Result {
         send::transmit(this, skb)
     }
 
+    fn statistics(this: Borrowed<'_, Self>, tell: &mut dyn FnMut(&'static CStr, u64)) {
+        this.counters.tell(this.engine.under_load_ms(), tell);
+    }
+
     fn uninit(this: RcuArc<Self>) {
         this.close_sockets();
         this.borrow().lock().remove_all_peers();
+        this.news.stop();
         this.lanes.detach();
         // Nobody puts in jobs any more. What is being worked on goes when that is done: to wait for it would
         // be to wait, with the RTNL, for a CPU that somebody else may hold.
@@ -730,7 +768,7 @@ impl Notified for Device {
             device.for_each_peer(|peer| {
                 peer.timers.erase_keys.disarm();
                 peer.clear_handshake();
-                peer.keypairs.clear();
+                peer.end_sessions();
             });
         });
         drop(rtnl);

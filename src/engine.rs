@@ -41,6 +41,9 @@ pub(crate) struct Engine {
     locals: KVec<Pin<KBox<Local>>>,
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
+    /// Since when it has been, zero if it is not; and for how long it had been before, in nanoseconds.
+    under_load_since: Atomic<i64>,
+    was_under_load: Atomic<i64>,
     #[pin]
     rate_limiter: Mutex<SharedLimiter>,
 }
@@ -71,6 +74,8 @@ impl Engine {
                 residents,
                 locals,
                 last_under_load: Atomic::new(0),
+                under_load_since: Atomic::new(0),
+                was_under_load: Atomic::new(0),
                 rate_limiter <- new_mutex!(
                     SharedLimiter {
                         users: 0,
@@ -130,6 +135,7 @@ impl Engine {
         let now = timer::coarse_boottime_ns();
         if now_loaded {
             self.last_under_load.store(now as i64, Relaxed);
+            let _ = self.under_load_since.cmpxchg(0, now as i64, Relaxed);
             return true;
         }
         let last = self.last_under_load.load(Relaxed) as u64;
@@ -140,7 +146,25 @@ impl Engine {
             return true;
         }
         self.last_under_load.store(0, Relaxed);
+        let since = self.under_load_since.xchg(0, Relaxed) as u64;
+        if since != 0 {
+            let lasted = (last + UNDER_LOAD_TIME).saturating_sub(since);
+            let _ = self.was_under_load.fetch_add(lasted as i64, Relaxed);
+        }
         false
+    }
+
+    /// For how long the machine has been under load in all, in milliseconds.
+    pub(crate) fn under_load_ms(&self) -> u64 {
+        let since = self.under_load_since.load(Relaxed) as u64;
+        let last = self.last_under_load.load(Relaxed) as u64;
+        let until = timer::coarse_boottime_ns().min(last.saturating_add(UNDER_LOAD_TIME));
+        let now = if since == 0 {
+            0
+        } else {
+            until.saturating_sub(since)
+        };
+        (self.was_under_load.load(Relaxed) as u64).saturating_add(now) / 1_000_000
     }
 
     /// Keeps the rate limiter for one more link, and sets it up for the first. Context: process

@@ -15,6 +15,7 @@ use crate::{
     cpu,
     crypto::{random_is_ready, wait_for_random, with_wiped_stack},
     device::{Device, Identity, IndexEntry},
+    drops::{drop_of_device, Cause},
     endpoint::Endpoint,
     events,
     gfp::Gfp,
@@ -23,16 +24,13 @@ use crate::{
         CookieReply, Initiation, Kind, Response, HANDSHAKE_DS, INITIATION_LEN,
         MAX_QUEUED_HANDSHAKES, NSEC_PER_SEC, UNDER_LOAD_QUEUED,
     },
-    net::{
-        drop_reason::DropReason,
-        skb::{DatagramIn, SkBuff},
-    },
-    noise::{open_initiation, SessionKeys},
-    peer::Peer,
+    net::skb::{DatagramIn, SkBuff},
+    noise::{open_initiation, Rejected, SessionKeys},
+    peer::{Exchange, Peer},
     rcu::{read_lock, Borrowed, RcuArc},
     send, socket,
     tai64n::Tai64n,
-    timer, timers,
+    timer, timers, tracepoints,
 };
 
 /// How many messages and requests a work item handles before it queues itself again: other devices
@@ -43,17 +41,18 @@ const IN_A_ROW: usize = 64;
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
 /// Context: softirq.
-pub(crate) fn queue(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) {
+pub(crate) fn queue(device: Borrowed<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
+    device.counters.received.count(kind);
     // Without good random numbers no answer can be given.
     if !random_is_ready() {
-        skb.drop_for(DropReason::SocketFilter);
+        drop_of_device(&device, Cause::HandshakeNotReady, skb);
         return;
     }
     let mut queued = device.handshakes.lock();
     if queued.len() >= MAX_QUEUED_HANDSHAKES {
         drop(queued);
         events::handshake_queue_full(&device);
-        skb.drop_for(DropReason::FullRing);
+        drop_of_device(&device, Cause::HandshakeQueueFull, skb);
         return;
     }
     queued.push_back(skb);
@@ -108,7 +107,7 @@ fn handle_next(device: &RcuArc<Device>) -> bool {
     drop(queued);
     match handle(device, &skb, load) {
         Ok(()) => skb.consume(),
-        Err(reason) => skb.drop_for(reason),
+        Err(cause) => drop_of_device(device, cause, skb),
     }
     true
 }
@@ -135,57 +134,58 @@ fn handle(
     device: &RcuArc<Device>,
     skb: &SkBuff<DatagramIn>,
     load: usize,
-) -> core::result::Result<(), DropReason> {
+) -> core::result::Result<(), Cause> {
+    let came_at = timer::monotonic_ns();
     let mut buffer = [0u8; INITIATION_LEN];
-    let message = buffer
-        .get_mut(..skb.len())
-        .ok_or(DropReason::SocketFilter)?;
-    skb.copy_bits(0, message).map_err(|_| DropReason::NoMem)?;
-    let kind = Kind::of_message(message).ok_or(DropReason::SocketFilter)?;
-    let from = Endpoint::of_sender(skb).ok_or(DropReason::SocketFilter)?;
+    let message = buffer.get_mut(..skb.len()).ok_or(Cause::NotMessage)?;
+    skb.copy_bits(0, message)
+        .map_err(|_| Cause::HandshakeNoMemory)?;
+    let kind = Kind::of_message(message).ok_or(Cause::NotMessage)?;
+    let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
     if kind == Kind::CookieReply {
         events::cookie_reply_received(device, &from);
         return CookieReply::parse(message)
-            .filter(|reply| consume_cookie_reply(device, reply))
-            .map(|_| ())
-            .ok_or_else(|| {
-                events::invalid_cookie_reply(device, &from);
-                DropReason::SkbCsum
-            });
+            .ok_or(Cause::NotMessage)
+            .and_then(|reply| consume_cookie_reply(device, &reply))
+            .inspect_err(|_| events::invalid_cookie_reply(device, &from));
     }
-    let identity = device.identity.load().ok_or(DropReason::SocketFilter)?;
+    let identity = device.identity.load().ok_or(Cause::HandshakeNotReady)?;
     if !identity.macs.mac1_is_valid(message) {
         events::invalid_mac1(device, &from);
-        return Err(DropReason::SkbCsum);
+        return Err(Cause::BadMac1);
     }
     if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED) {
         passes_under_load(device, &identity, message, &from)?;
     }
     let peer = with_wiped_stack(|| match kind {
         Kind::Initiation => Initiation::parse(message)
+            .ok_or(Cause::NotMessage)
             .and_then(|initiation| consume_initiation(device, &identity, &initiation, from)),
         Kind::Response => Response::parse(message)
-            .and_then(|response| consume_response(device, &identity, &response, from)),
-        Kind::CookieReply | Kind::Data => None,
-    });
-    let Some(peer) = peer else {
-        match kind {
-            Kind::Initiation => events::invalid_initiation(device, &from),
-            _ => events::invalid_response(device, &from),
-        }
-        return Err(DropReason::SkbCsum);
-    };
+            .ok_or(Cause::NotMessage)
+            .and_then(|response| consume_response(device, &identity, &response, from, came_at)),
+        Kind::CookieReply | Kind::Data => Err(Cause::NotMessage),
+    })
+    .inspect_err(|_| match kind {
+        Kind::Initiation => events::invalid_initiation(device, &from),
+        _ => events::invalid_response(device, &from),
+    })?;
     let softirqs = cpu::SoftirqsDisabled::new();
     device.netdev.count_received(1, message.len());
     drop(softirqs);
     let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
+    peer.counters.rx_packets.add(1);
+    tracepoints::handshake_received(|| {
+        let ifindex = device.netdev.index();
+        (ifindex, peer.id, kind as u8, message.len() as u32)
+    });
     Ok(())
 }
 
 /// Draws the conclusions from an authentic message of a peer. To be called before anything is sent
 /// in answer: from then on the peer's next message is awaited.
 fn authenticated(peer: &RcuArc<Peer>, from: Endpoint) {
-    peer.set_endpoint(from);
+    peer.heard_from(from);
     timers::authenticated_received(peer);
     timers::authenticated_traversed(peer);
 }
@@ -198,7 +198,7 @@ fn passes_under_load(
     identity: &Identity,
     message: &[u8],
     from: &Endpoint,
-) -> core::result::Result<(), DropReason> {
+) -> core::result::Result<(), Cause> {
     let now = timer::coarse_boottime_ns();
     let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
     if mac2_is_valid(&cookie, message) {
@@ -207,7 +207,7 @@ fn passes_under_load(
             return Ok(());
         }
         events::handshakes_too_fast(device, from);
-        return Err(DropReason::FullRing);
+        return Err(Cause::RateLimited);
     }
     let sender = message.get(4..8).and_then(|bytes| bytes.first_chunk());
     if let (Some(sender), Some(mac1)) = (sender, mac1_of(message)) {
@@ -216,15 +216,16 @@ fn passes_under_load(
             .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
         if let Ok(skb) = send::message_buffer(&reply.to_bytes(), 0) {
             events::cookie_reply_sent(device, from);
+            count_sent(device, 0, Kind::CookieReply);
             // A reply that cannot be sent is like one that got lost.
             let _ = socket::send_reply(device, *from, skb);
         }
     }
-    Err(DropReason::FullRing)
+    Err(Cause::CookieWanted)
 }
 
-/// Takes the cookie out of a reply to a message of ours. Returns whether it is authentic.
-fn consume_cookie_reply(device: &Device, reply: &CookieReply) -> bool {
+/// Takes the cookie out of a reply to a message of ours.
+fn consume_cookie_reply(device: &Device, reply: &CookieReply) -> core::result::Result<(), Cause> {
     let peer = {
         let guard = read_lock();
         device
@@ -234,12 +235,14 @@ fn consume_cookie_reply(device: &Device, reply: &CookieReply) -> bool {
                 IndexEntry::Session(keypair) => keypair.peer.clone(),
             })
     };
-    peer.is_some_and(|peer| {
-        let keys = MacKeys::new(peer.public_key());
-        let now = timer::coarse_boottime_ns();
-        let mut cookie = peer.cookie.lock();
-        cookie.consume_reply(&keys, reply, now)
-    })
+    let peer = peer.ok_or(Cause::HandshakeUnknownIndex)?;
+    let keys = MacKeys::new(peer.public_key());
+    let now = timer::coarse_boottime_ns();
+    let mut cookie = peer.cookie.lock();
+    match cookie.consume_reply(&keys, reply, now) {
+        true => Ok(()),
+        false => Err(Cause::HandshakeNotAuthentic),
+    }
 }
 
 /// Accepts an initiation and responds to it. Returns the peer if it is authentic.
@@ -248,27 +251,36 @@ fn consume_initiation(
     identity: &RcuArc<Identity>,
     initiation: &Initiation,
     from: Endpoint,
-) -> Option<RcuArc<Peer>> {
-    let opened = open_initiation(&identity.keys, initiation)?;
-    let peer = device.peer_by_key(opened.remote_static())?;
+) -> core::result::Result<RcuArc<Peer>, Cause> {
+    let opened = open_initiation(&identity.keys, initiation).ok_or(Cause::HandshakeNotAuthentic)?;
+    let peer = device
+        .peer_by_key(opened.remote_static())
+        .ok_or(Cause::HandshakeNotAuthentic)?;
     {
         let mut exchange = peer.exchange.lock();
         // A new identity is there before the peer's handshake is told of it, with this lock: what is
         // derived from the former one must not be put into it afterwards.
         if !peer.is_in_use() || !device.has_identity(identity) {
-            return None;
+            return Err(Cause::HandshakeTooLate);
         }
         let now = timer::coarse_boottime_ns();
         exchange
             .noise
             .accept_initiation(&identity.keys, opened, now)
-            .ok()?;
+            .map_err(|rejected| match rejected {
+                Rejected::NotAuthentic => Cause::HandshakeNotAuthentic,
+                Rejected::Replayed | Rejected::TooSoon => {
+                    peer.counters.initiations_refused.add(1);
+                    Cause::InitiationRefused
+                }
+            })?;
         peer.release_id(&mut exchange);
     }
     authenticated(&peer, from);
+    peer.counters.initiations_received.add(1);
     events::initiation_received(&peer);
     send_response(&peer);
-    Some(peer)
+    Ok(peer)
 }
 
 /// Completes the handshake that a response belongs to. Returns the peer if it is authentic.
@@ -277,23 +289,30 @@ fn consume_response(
     identity: &Identity,
     response: &Response,
     from: Endpoint,
-) -> Option<RcuArc<Peer>> {
+    came_at: u64,
+) -> core::result::Result<RcuArc<Peer>, Cause> {
     let peer = {
         let guard = read_lock();
-        match device.index_entry(response.receiver, &guard)?.get() {
-            IndexEntry::Handshake(peer) => peer.clone(),
-            IndexEntry::Session(_) => return None,
+        match device
+            .index_entry(response.receiver, &guard)
+            .map(Borrowed::get)
+        {
+            Some(IndexEntry::Handshake(peer)) => peer.clone(),
+            Some(IndexEntry::Session(_)) | None => return Err(Cause::HandshakeUnknownIndex),
         }
     };
     let begun = {
         let mut exchange = peer.exchange.lock();
-        if !peer.is_in_use() || !exchange.noise.consume_response(&identity.keys, response) {
-            return None;
+        if !peer.is_in_use() {
+            return Err(Cause::HandshakeTooLate);
+        }
+        if !exchange.noise.consume_response(&identity.keys, response) {
+            return Err(Cause::HandshakeNotAuthentic);
         }
         authenticated(&peer, from);
-        let id = exchange.id.take()?;
-        let keys = exchange.noise.begin_session();
-        begin_session(&peer, keys, id)
+        peer.note_round_trip(came_at);
+        let id = exchange.id.take().ok_or(Cause::HandshakeTooLate)?;
+        begin_session(&peer, &mut exchange, id)
     };
     events::response_received(&peer);
     if begun.is_ok() {
@@ -302,7 +321,7 @@ fn consume_response(
         // Shows the responder that we have the keys, if no packet waits that does.
         peer.send_keepalive();
     }
-    Some(peer)
+    Ok(peer)
 }
 
 /// Sends an initiation, unless the last handshake message was sent a moment ago.
@@ -328,11 +347,14 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
         }
     };
     events::initiation_sent(peer);
+    count_sent(&peer.device, peer.id, Kind::Initiation);
+    peer.counters.initiations_sent.add(1);
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     peer.note_handshake_sent();
     // Before it is: the response, which disarms the timer, may come while we are still here.
     timers::initiation_sent(peer);
+    peer.begin_round_trip();
     // One that cannot be sent is like one that got lost: the timer tries again.
     let _ = send::send_handshake_message(peer, &message, HANDSHAKE_DS);
 }
@@ -388,20 +410,29 @@ fn send_response(peer: &RcuArc<Peer>) {
             device.indices.remove(id);
             return;
         };
-        let keys = exchange.noise.begin_session();
-        if begin_session(peer, keys, id).is_err() {
+        if begin_session(peer, &mut exchange, id).is_err() {
             return;
         }
         response.to_bytes()
     };
     stamp(peer, &mut message);
     events::response_sent(peer);
+    count_sent(device, peer.id, Kind::Response);
     timers::session_derived(peer);
     timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     peer.note_handshake_sent();
     // One that cannot be sent is like one that got lost: the initiator tries again.
     let _ = send::send_handshake_message(peer, &message, HANDSHAKE_DS);
+}
+
+/// Counts a message that is being sent; to a peer, unless its number is zero.
+fn count_sent(device: &Device, peer: u64, kind: Kind) {
+    device.counters.sent.count(kind);
+    tracepoints::handshake_sent(|| {
+        let len = kind.handshake_len().unwrap_or(0) as u32;
+        (device.netdev.index(), peer, kind as u8, len)
+    });
 }
 
 /// Adds the MACs to a message for a peer.
@@ -414,15 +445,18 @@ fn stamp(peer: &Peer, message: &mut [u8]) {
 
 /// Makes the keypair of a completed handshake known, under the number that the handshake had. If
 /// that fails, the number is given up. Errors: `ENOMEM`, `EINVAL` if there are no keys.
-fn begin_session(peer: &RcuArc<Peer>, keys: Option<SessionKeys>, id: u32) -> Result {
+fn begin_session(peer: &RcuArc<Peer>, exchange: &mut Exchange, id: u32) -> Result {
     let indices = &peer.device.indices;
+    let keys: Option<SessionKeys> = exchange.noise.begin_session();
+    let psk = exchange.preshared_key();
     let begun = keys
         .ok_or(EINVAL)
-        .and_then(|keys| RcuArc::pin_init(Keypair::new(peer.clone(), keys, id), Gfp::Kernel))
+        .and_then(|keys| RcuArc::pin_init(Keypair::new(peer.clone(), keys, id, psk), Gfp::Kernel))
         .and_then(|keypair| {
             let entry = RcuArc::new(IndexEntry::Session(keypair.clone()))?;
             indices.replace(id, entry);
             events::keypair_created(&keypair);
+            tracepoints::session_begun(|| keypair.told());
             peer.prepare_routes();
             peer.keep_keys();
             peer.keypairs.install(keypair);

@@ -17,9 +17,9 @@ use crate::{
     noise::SessionKeys,
     peer::Peer,
     rcu::{read_lock, Borrowed, Guard, RcuArc, RcuSlot},
-    replay::ReplayWindow,
+    replay::{Path, ReplayWindow},
     sync::{new_spinlock_bh, SpinLockBh},
-    timer,
+    timer, tracepoints,
 };
 
 /// The two keys of one session with a peer.
@@ -47,6 +47,8 @@ pub(crate) struct Keypair {
     pub(crate) remote_index: u32,
     /// Whether we began the handshake, and thus the next one.
     pub(crate) we_initiated: bool,
+    /// Which of the peer's preshared keys was mixed in, `None` if none was.
+    pub(crate) preshared_key: Option<u32>,
 }
 
 impl Keypair {
@@ -55,6 +57,7 @@ impl Keypair {
         peer: RcuArc<Peer>,
         keys: SessionKeys,
         local_id: u32,
+        preshared_key: Option<u32>,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             peer,
@@ -68,7 +71,15 @@ impl Keypair {
             local_id,
             remote_index: keys.remote_index,
             we_initiated: keys.we_initiated,
+            preshared_key,
         })
+    }
+
+    /// What a tracepoint tells of the session.
+    pub(crate) fn told(&self) -> (i32, u64, u32, bool) {
+        let peer = &self.peer;
+        let ifindex = peer.device.netdev.index();
+        (ifindex, peer.id, self.local_id, self.we_initiated)
     }
 
     /// Returns whether the session began longer than `limit` nanoseconds ago.
@@ -143,9 +154,9 @@ pub(crate) struct Keypairs {
     current: RcuSlot<Keypair>,
     previous: RcuSlot<Keypair>,
     next: RcuSlot<Keypair>,
-    /// Held while they change places.
+    /// Held while they change places. What became of the messages of those that are gone.
     #[pin]
-    rotating: SpinLockBh<()>,
+    rotating: SpinLockBh<Path>,
 }
 
 impl Keypairs {
@@ -155,7 +166,7 @@ impl Keypairs {
             current: RcuSlot::empty(),
             previous: RcuSlot::empty(),
             next: RcuSlot::empty(),
-            rotating <- new_spinlock_bh!((), "Keypairs::rotating"),
+            rotating <- new_spinlock_bh!(Path::default(), "Keypairs::rotating"),
         })
     }
 
@@ -170,7 +181,7 @@ impl Keypairs {
     /// The initiator has proof that the responder has the keys and uses them at once; the
     /// responder waits with the next keypair until a message shows that the initiator has them.
     pub(crate) fn install(&self, new: RcuArc<Keypair>) {
-        let rotating = self.rotating.lock();
+        let mut rotating = self.rotating.lock();
         let retired = if new.we_initiated {
             let current = self.current.swap(Some(new));
             match self.next.swap(None) {
@@ -181,6 +192,7 @@ impl Keypairs {
         } else {
             [self.next.swap(Some(new)), self.previous.swap(None)]
         };
+        add_up(&mut rotating, &retired);
         drop(rotating);
         retire(retired);
     }
@@ -197,29 +209,43 @@ impl Keypairs {
         if !is_next() {
             return false;
         }
-        let rotating = self.rotating.lock();
+        let mut rotating = self.rotating.lock();
         // Somebody else may have been faster.
         if !is_next() {
             return false;
         }
         let confirmed = self.next.swap(None);
         let current = self.current.swap(confirmed);
-        let retired = self.previous.swap(current);
+        let retired = [self.previous.swap(current)];
+        add_up(&mut rotating, &retired);
         drop(rotating);
-        retire([retired, None]);
+        retire(retired);
         true
     }
 
-    /// Gives up all keypairs.
-    pub(crate) fn clear(&self) {
-        let rotating = self.rotating.lock();
-        let retired = [
-            self.previous.swap(None),
-            self.next.swap(None),
-            self.current.swap(None),
-        ];
+    /// Gives up all keypairs. Returns whether there was a current one.
+    pub(crate) fn clear(&self) -> bool {
+        let mut rotating = self.rotating.lock();
+        let current = self.current.swap(None);
+        let had_session = current.is_some();
+        let retired = [self.previous.swap(None), self.next.swap(None), current];
+        add_up(&mut rotating, &retired);
         drop(rotating);
         retire(retired);
+        had_session
+    }
+
+    /// What became of the messages of all sessions.
+    pub(crate) fn path(&self) -> Path {
+        let rotating = self.rotating.lock();
+        let mut path = *rotating;
+        let guard = read_lock();
+        for slot in [&self.previous, &self.current, &self.next] {
+            if let Some(keypair) = slot.get(&guard) {
+                path.add(&keypair.replay.lock().path());
+            }
+        }
+        path
     }
 
     /// Has the current and the next keypair send no more, so that a new handshake is made first.
@@ -234,11 +260,19 @@ impl Keypairs {
     }
 }
 
+/// Adds what became of the messages of sessions that are over.
+fn add_up(path: &mut Path, retired: &[Option<RcuArc<Keypair>>]) {
+    for keypair in retired.iter().flatten() {
+        path.add(&keypair.replay.lock().path_at_end());
+    }
+}
+
 /// Makes keypairs unknown to the receiving side and lets go of them.
 fn retire<const N: usize>(mut keypairs: [Option<RcuArc<Keypair>>; N]) {
     for keypair in &mut keypairs {
         if let Some(keypair) = keypair.take() {
             events::keypair_destroyed(&keypair);
+            tracepoints::session_ended(|| keypair.told());
             keypair.peer.device.indices.remove(keypair.local_id);
         }
     }

@@ -116,6 +116,16 @@ impl Kind {
         fits.then_some(kind)
     }
 
+    /// How long a handshake message is; `None` for data.
+    pub(crate) const fn handshake_len(self) -> Option<usize> {
+        match self {
+            Self::Initiation => Some(INITIATION_LEN),
+            Self::Response => Some(RESPONSE_LEN),
+            Self::CookieReply => Some(COOKIE_REPLY_LEN),
+            Self::Data => None,
+        }
+    }
+
     /// [`Kind::of`] for a message in one piece.
     #[inline]
     pub(crate) fn of_message(message: &[u8]) -> Option<Self> {

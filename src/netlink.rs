@@ -27,16 +27,18 @@ use crate::{
         namespace::Net,
         rtnl::{self, RtnlGuard},
     },
+    news::{note, News},
     peer::Peer,
     rcu::{Borrowed, RcuArc},
 };
 
-/// The family, to be registered when all else is ready.
+/// The family.
 pub(crate) static FAMILY: Family = Family::new(
     this_module::<crate::LocalModule>(),
     c"wireguard",
     bindings::WG_GENL_VERSION,
     &OPERATIONS,
+    &[],
 );
 
 static OPERATIONS: [Operation; 2] = [
@@ -176,10 +178,19 @@ fn find<'a, const N: usize>(
     namespace: &'a Net,
     rtnl: &'a RtnlGuard,
 ) -> Result<(&'a NetDevice, Borrowed<'a, Device>)> {
-    let found = match (
-        attributes.get(device::IFINDEX),
-        attributes.get(device::IFNAME),
-    ) {
+    let index = attributes.get(device::IFINDEX);
+    let name = attributes.get(device::IFNAME);
+    find_named(index, name, namespace, rtnl)
+}
+
+/// Finds the device that an attribute with its index, or one with its name, tells. Errors: as [`find`].
+pub(crate) fn find_named<'a>(
+    index: Option<Attribute<'_>>,
+    name: Option<Attribute<'_>>,
+    namespace: &'a Net,
+    rtnl: &'a RtnlGuard,
+) -> Result<(&'a NetDevice, Borrowed<'a, Device>)> {
+    let found = match (index, name) {
         (Some(index), None) => {
             NetDevice::by_index(namespace, index.u32().ok_or(EINVAL)? as i32, rtnl)
         }
@@ -268,16 +279,18 @@ fn set_peer(config: &mut Config<'_>, attributes: &Table<'_, PEER_TYPES>) -> Resu
         }
     }
 
-    // Whether there may be an answer now where there was none.
-    let mut hopeful = false;
-    let peer = match config.peer(public_key) {
+    // Whether there may be an answer now where there was none, and whether the peer is another than before.
+    let (mut hopeful, mut changes) = (false, false);
+    let known = config.peer(public_key);
+    let is_new = known.is_none();
+    let peer = match known {
         Some(peer) if flags & peer::REMOVE_ME != 0 => {
             config.remove_peer(&peer);
             return Ok(());
         }
         Some(peer) => {
             if let Some(key) = &preshared_key {
-                hopeful |= peer.set_preshared_key(key);
+                changes |= peer.set_preshared_key(key);
             }
             peer
         }
@@ -288,21 +301,31 @@ fn set_peer(config: &mut Config<'_>, attributes: &Table<'_, PEER_TYPES>) -> Resu
     };
 
     if let Some(endpoint) = attributes.get(peer::ENDPOINT).and_then(parse_endpoint) {
-        hopeful |= peer.remote() != Some(endpoint);
+        changes |= peer.remote() != Some(endpoint);
         peer.set_endpoint(Endpoint::configured(endpoint));
     }
+    hopeful |= changes;
     // Those that are given again are the peer's all the time.
     let replaced = (flags & peer::REPLACE_ALLOWEDIPS != 0).then(|| config.last_number());
-    let given = attributes.get(peer::ALLOWEDIPS).map_or(Ok(()), |list| {
+    let given: Result = attributes.get(peer::ALLOWEDIPS).map_or(Ok(()), |list| {
         let mut list = list.attributes();
-        list.try_for_each(|allowed_ip| set_allowed_ip(config, &peer, &allowed_ip.table()?))
+        list.try_for_each(|allowed_ip| {
+            changes |= set_allowed_ip(config, &peer, &allowed_ip.table()?)?;
+            Ok(())
+        })
     });
     if let Some(last) = replaced {
-        config.clear_allowed_ips(&peer, last);
+        changes |= config.clear_allowed_ips(&peer, last);
+    }
+    let interval = attributes.get(peer::PERSISTENT_KEEPALIVE_INTERVAL);
+    let interval = interval.and_then(|interval| interval.u16());
+    let other_interval = interval.is_some_and(|interval| interval != peer.persistent_keepalive());
+    if !is_new && (changes || given.is_ok() && other_interval) {
+        note(&peer, News::Set);
     }
     given?;
-    if let Some(interval) = attributes.get(peer::PERSISTENT_KEEPALIVE_INTERVAL) {
-        peer.set_persistent_keepalive(interval.u16().ok_or(EINVAL)?);
+    if let Some(interval) = interval {
+        peer.set_persistent_keepalive(interval);
     }
     if hopeful {
         config.send_staged(&peer);
@@ -310,14 +333,14 @@ fn set_peer(config: &mut Config<'_>, attributes: &Table<'_, PEER_TYPES>) -> Resu
     Ok(())
 }
 
-/// Gives an allowed IP to a peer, or takes it away.
+/// Gives an allowed IP to a peer, or takes it away. Returns whether that changes anything.
 ///
 /// Errors: `EINVAL` if something is missing or does not fit together, `ENOMEM`.
 fn set_allowed_ip(
     config: &mut Config<'_>,
     peer: &RcuArc<Peer>,
     attributes: &Table<'_, ALLOWED_IP_TYPES>,
-) -> Result {
+) -> Result<bool> {
     let required = |kind| attributes.get(kind).ok_or(EINVAL);
     let family = required(allowed_ip::FAMILY)?.u16();
     let address = required(allowed_ip::IPADDR)?;
@@ -328,8 +351,7 @@ fn set_allowed_ip(
         _ => return Err(EINVAL),
     };
     if flags(attributes.get(allowed_ip::FLAGS)) & allowed_ip::REMOVE_ME != 0 {
-        config.remove_allowed_ip(peer, address, cidr);
-        Ok(())
+        Ok(config.remove_allowed_ip(peer, address, cidr))
     } else {
         config.insert_allowed_ip(peer, address, cidr)
     }

@@ -14,13 +14,13 @@ use crate::{
     coalesce::{self, TcpRun},
     compat::EBADMSG,
     crypto::DataKey,
+    drops::{count_of_peer, Cause},
     endpoint::Endpoint,
     engine::Engine,
     helper::PeerJob,
     keypair::Keypair,
     messages::{DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, TAG_LEN},
     net::{
-        drop_reason::DropReason,
         skb::{Control, DatagramIn, PacketIn, Piece, Protocol, SkBuff},
         skb_list::SkbList,
     },
@@ -29,6 +29,7 @@ use crate::{
     rcu::RcuArc,
     seal::BEFORE_HEADER,
     segment::{IPV4_LEN, MOST_HEADERS},
+    tracepoints,
     workspace::Workspace,
 };
 
@@ -112,20 +113,29 @@ impl Job for Open {
             messages,
             endpoint,
         } = sealed;
+        keypair.peer.device.counters.opened.count(messages);
         let mut packets = SkbList::new();
         if let Ok(local) = keypair.peer.device.engine.local() {
             let mut workspace = local.shelf.take();
             let mut opener = Opener::new(&keypair, messages, &mut workspace);
             while let Some(datagram) = datagrams.pop_front() {
-                if opener.add_all(&datagram) {
-                    datagram.consume();
-                } else {
-                    datagram.drop_for(DropReason::SkbCsum);
+                match opener.add_all(&datagram) {
+                    None => datagram.consume(),
+                    Some(cause) => datagram.drop_for(cause.reason()),
                 }
             }
             packets = opener.finish();
             local.shelf.put(workspace);
         }
+        tracepoints::batch_opened(|| {
+            let (mut count, mut bytes) = (0, 0);
+            packets.for_each(|packet| {
+                count += packet.control().messages;
+                bytes += packet.len();
+            });
+            let peer = &keypair.peer;
+            (peer.device.netdev.index(), peer.id, count, bytes as u32)
+        });
         Opened {
             keypair,
             packets,
@@ -189,22 +199,29 @@ impl<'a> Opener<'a> {
         }
     }
 
-    /// Decrypts the data messages of a buffer. Returns whether that was possible for all of them.
-    fn add_all(&mut self, datagram: &SkBuff<DatagramIn>) -> bool {
+    /// Decrypts the data messages of a buffer. Returns why that was not possible for one of them, if it was not.
+    fn add_all(&mut self, datagram: &SkBuff<DatagramIn>) -> Option<Cause> {
         let len = datagram.len();
         let size = match datagram.gso_size() {
             0 => len,
             size => size,
         };
-        let mut are_all_right = true;
+        let mut failed = None;
         let mut at = 0usize;
         while at < len {
             let end = at.saturating_add(size).min(len);
             self.more = self.more.saturating_sub(1);
-            are_all_right &= self.add(datagram, at..end).is_ok();
+            if let Err(e) = self.add(datagram, at..end) {
+                let cause = match e == ENOMEM {
+                    true => Cause::NoMemoryReceiving,
+                    false => Cause::NotAuthentic,
+                };
+                count_of_peer(&self.keypair.peer, cause, 1);
+                failed = Some(cause);
+            }
             at = end;
         }
-        are_all_right
+        failed
     }
 
     /// Decrypts a data message (whitepaper section 5.4.6).
@@ -319,9 +336,14 @@ impl<'a> Opener<'a> {
             return;
         };
         run.take_payload(&mut self.room);
+        let messages = run.control.messages as usize;
         match run.finish() {
             Ok(packet) => self.packets.push_back(packet),
-            Err(packet) => packet.drop_for(DropReason::NoMem),
+            Err(packet) => {
+                let cause = Cause::NoMemoryReceiving;
+                count_of_peer(&self.keypair.peer, cause, messages);
+                packet.drop_for(cause.reason());
+            }
         }
     }
 

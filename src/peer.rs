@@ -15,8 +15,10 @@ use kernel::{
 
 use crate::{
     cookie::PeerCookie,
+    counters::PeerCounters,
     crypto::Secret,
     device::Device,
+    drops::{drop_of_peer, Cause},
     endpoint::Endpoint,
     events,
     gfp::Gfp,
@@ -24,10 +26,8 @@ use crate::{
     keypair::Keypairs,
     lane::Delivery,
     messages::REKEY_TIMEOUT,
-    net::{
-        device::Trouble, drop_reason::DropReason, route::RouteCache, skb::PacketOut,
-        skb_list::SkbList,
-    },
+    net::{route::RouteCache, skb::PacketOut, skb_list::SkbList},
+    news::{note, note_move, News, PeerNews},
     noise::{Handshake, PublicKey},
     open::Open,
     pace::Pace,
@@ -49,6 +49,16 @@ const CROWDED_PACKETS: usize = 256;
 pub(crate) struct Exchange {
     pub(crate) noise: Handshake,
     pub(crate) id: Option<u32>,
+    /// How often the preshared key was changed.
+    pub(crate) preshared_key_changes: u32,
+}
+
+impl Exchange {
+    /// Which preshared key there is, if there is one.
+    pub(crate) fn preshared_key(&self) -> Option<u32> {
+        let is_set = !self.noise.preshared_key().is_zero();
+        is_set.then_some(self.preshared_key_changes)
+    }
 }
 
 /// What peers wait for in their device's list of requests.
@@ -86,6 +96,10 @@ pub(crate) struct Peer {
     pub(crate) cookie: Mutex<PeerCookie>,
     /// When a handshake message was last sent, zero if never.
     last_sent_handshake: Atomic<i64>,
+    /// When the last initiation was sent, on the clock of [`timer::monotonic_ns`]; zero if it was answered.
+    initiation_sent_at: Atomic<i64>,
+    /// How long the last answer took, in microseconds; zero before the first.
+    round_trip: Atomic<i32>,
     #[pin]
     pub(crate) keypairs: Keypairs,
     #[pin]
@@ -108,6 +122,9 @@ pub(crate) struct Peer {
     pub(crate) timers: Timers,
     pub(crate) rx_bytes: Atomic<i64>,
     pub(crate) tx_bytes: Atomic<i64>,
+    pub(crate) counters: PeerCounters,
+    #[pin]
+    pub(crate) news: PeerNews,
     wants_initiation: Atomic<bool>,
     wants_erasure: Atomic<bool>,
     /// Where the peer waits for that.
@@ -136,9 +153,18 @@ impl Peer {
                 id,
                 public_key: *public_key,
                 removed: Atomic::new(false),
-                exchange <- new_mutex!(Exchange { noise, id: None }, "Peer::exchange"),
+                exchange <- new_mutex!(
+                    Exchange {
+                        noise,
+                        id: None,
+                        preshared_key_changes: 0,
+                    },
+                    "Peer::exchange"
+                ),
                 cookie <- new_mutex!(PeerCookie::new(), "Peer::cookie"),
                 last_sent_handshake: Atomic::new(0),
+                initiation_sent_at: Atomic::new(0),
+                round_trip: Atomic::new(0),
                 keypairs <- Keypairs::new(),
                 endpoint <- new_spinlock_bh!(None, "Peer::endpoint"),
                 routes: RcuSlot::empty(),
@@ -150,6 +176,8 @@ impl Peer {
                 timers <- Timers::new(),
                 rx_bytes: Atomic::new(0),
                 tx_bytes: Atomic::new(0),
+                counters: PeerCounters::new(),
+                news <- PeerNews::new(),
                 wants_initiation: Atomic::new(false),
                 wants_erasure: Atomic::new(false),
                 requests <- Place::new(),
@@ -169,11 +197,18 @@ impl Peer {
         f(self.exchange.lock().noise.preshared_key())
     }
 
+    /// Which preshared key there is, if there is one. Context: process context.
+    pub(crate) fn preshared_key(&self) -> Option<u32> {
+        self.exchange.lock().preshared_key()
+    }
+
     /// Sets the preshared key, zeros for none. Returns whether it was another. Context: process context.
     pub(crate) fn set_preshared_key(&self, key: &Secret<32>) -> bool {
         let mut exchange = self.exchange.lock();
         let changes = exchange.noise.preshared_key() != key;
         exchange.noise.set_preshared_key(key);
+        let former = exchange.preshared_key_changes;
+        exchange.preshared_key_changes = former.wrapping_add(changes.into());
         changes
     }
 
@@ -187,14 +222,15 @@ impl Peer {
         self.endpoint().map(|endpoint| endpoint.remote())
     }
 
-    /// Notes where the peer is. Context: any but hard interrupts.
+    /// Notes where the peer is, and returns where it was. Context: any but hard interrupts.
     #[inline]
-    pub(crate) fn set_endpoint(&self, endpoint: Endpoint) {
+    pub(crate) fn set_endpoint(&self, endpoint: Endpoint) -> Option<Endpoint> {
         let mut current = self.endpoint.lock();
-        if *current != Some(endpoint) {
-            *current = Some(endpoint);
+        let former = current.replace(endpoint);
+        if former != Some(endpoint) {
             self.forget_routes();
         }
+        former
     }
 
     /// Replaces the endpoint, unless it has changed from what it was.
@@ -315,23 +351,45 @@ impl Peer {
         self.last_sent_handshake.store(0, Relaxed);
     }
 
+    /// An initiation is being sent.
+    pub(crate) fn begin_round_trip(&self) {
+        self.initiation_sent_at
+            .store(timer::monotonic_ns() as i64, Relaxed);
+    }
+
+    /// The response to the last initiation came then.
+    pub(crate) fn note_round_trip(&self, came_at: u64) {
+        let sent_at = self.initiation_sent_at.xchg(0, Relaxed) as u64;
+        if sent_at != 0 {
+            let micros = came_at.saturating_sub(sent_at) / 1000;
+            self.round_trip
+                .store(i32::try_from(micros).unwrap_or(i32::MAX).max(1), Relaxed);
+        }
+    }
+
+    /// How long the last handshake that we began took, in microseconds; `None` before the first.
+    pub(crate) fn round_trip_us(&self) -> Option<u32> {
+        match self.round_trip.load(Relaxed) {
+            0 => None,
+            micros => Some(micros as u32),
+        }
+    }
+
     /// Adds packets to those that wait for a session, dropping the oldest if they are too many.
     pub(crate) fn stage(&self, packets: &mut SkbList<PacketOut>) {
         let oldest = self.staged.push(packets);
-        self.count_and_drop(oldest, DropReason::FullRing);
+        self.drop_waiting(oldest, Cause::StagedOverflow);
     }
 
     /// Drops all packets that wait for a session.
     pub(crate) fn drop_staged(&self) {
         let dropped = self.staged.take();
-        self.count_and_drop(dropped, DropReason::QueuePurge);
+        self.drop_waiting(dropped, Cause::NoSession);
     }
 
-    fn count_and_drop(&self, dropped: SkbList<PacketOut>, reason: DropReason) {
+    fn drop_waiting(&self, dropped: SkbList<PacketOut>, cause: Cause) {
         if !dropped.is_empty() {
-            let netdev = &self.device.netdev;
-            netdev.count_trouble(Trouble::SendingDropped, dropped.len());
-            dropped.drop_for(reason);
+            drop_of_peer(self, cause, dropped);
         }
     }
 
@@ -382,18 +440,6 @@ impl Peer {
         self.drop_routes();
         events::peer_destroyed(self);
     }
-
-    /// The device went down at least a grace period ago: everything about the peer that is not
-    /// configuration is forgotten.
-    pub(crate) fn stop(&self) {
-        self.drop_staged();
-        self.timers.stop();
-        self.wants_initiation.store(false, Relaxed);
-        self.wants_erasure.store(false, Relaxed);
-        self.clear_handshake();
-        self.keypairs.clear();
-        self.forget_handshake_sent();
-    }
 }
 
 /// Returns whether a handshake message may be sent now, if the last one was sent then (zero: never).
@@ -423,15 +469,52 @@ impl RcuArc<Peer> {
         }
     }
 
+    /// An authentic message has come from there. Context: any but hard interrupts.
+    #[inline]
+    pub(crate) fn heard_from(&self, endpoint: Endpoint) {
+        match self.set_endpoint(endpoint) {
+            Some(former) if former != endpoint => self.note_move_from(&former, &endpoint),
+            _ => (),
+        }
+    }
+
+    #[cold]
+    fn note_move_from(&self, former: &Endpoint, endpoint: &Endpoint) {
+        let from = former.remote();
+        // It may be another address of ours only.
+        if from != endpoint.remote() {
+            note_move(self, from);
+        }
+    }
+
+    /// Gives up all keys.
+    pub(crate) fn end_sessions(&self) {
+        if self.keypairs.clear() {
+            note(self, News::SessionExpired);
+        }
+    }
+
     /// Does what was requested. Context: process context.
     pub(crate) fn do_requested(&self) {
         if self.wants_erasure.xchg(false, Full) {
             self.clear_handshake();
-            self.keypairs.clear();
+            self.end_sessions();
         }
         if self.wants_initiation.xchg(false, Full) {
             handshake::send_initiation(self);
         }
+    }
+
+    /// The device went down at least a grace period ago: everything about the peer that is not
+    /// configuration is forgotten.
+    pub(crate) fn stop(&self) {
+        self.drop_staged();
+        self.timers.stop();
+        self.wants_initiation.store(false, Relaxed);
+        self.wants_erasure.store(false, Relaxed);
+        self.clear_handshake();
+        self.end_sessions();
+        self.forget_handshake_sent();
     }
 
     /// Sends what waits for a session, or begins a handshake if there is none.

@@ -9,6 +9,7 @@ use kernel::{prelude::*, sync::atomic::Relaxed};
 use crate::{
     cpu::SoftirqsDisabled,
     device::Device,
+    drops::{count_of_peer, drop_of_device, drop_of_peer, Cause},
     endpoint::Endpoint,
     events, handshake,
     helper::{self, PeerJob},
@@ -18,8 +19,6 @@ use crate::{
         REJECT_AFTER_TIME, REKEY_TIMEOUT,
     },
     net::{
-        device::Trouble,
-        drop_reason::DropReason,
         napi::Receiver,
         skb::{Control, DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
@@ -41,10 +40,10 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) ->
     let guard = read_lock();
     match start_of(&skb) {
         Some((Kind::Data, index)) => return data(device, skb, index, &guard),
-        Some((Kind::Initiation | Kind::Response | Kind::CookieReply, _)) => {
-            handshake::queue(device, skb);
+        Some((kind @ (Kind::Initiation | Kind::Response | Kind::CookieReply), _)) => {
+            handshake::queue(device, kind, skb);
         }
-        None if shortest(&skb) < DATA_MIN_LEN => skb.drop_for(DropReason::PktTooSmall),
+        None if shortest(&skb) < DATA_MIN_LEN => drop_of_device(&device, Cause::TooShort, skb),
         None if skb.gso_size() != 0 => {
             let mut is_flooded = false;
             let mut datagrams = skb.split();
@@ -53,7 +52,7 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) ->
             }
             return is_flooded;
         }
-        None => skb.drop_for(DropReason::SocketFilter),
+        None => drop_of_device(&device, Cause::NotMessage, skb),
     }
     false
 }
@@ -103,7 +102,7 @@ fn start_at(skb: &SkBuff<DatagramIn>, at: usize, len: usize) -> Option<(Kind, u3
 /// Puts data messages into the queue of their peer. Returns whether it is flooded.
 fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard: &Guard) -> bool {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
-        skb.drop_for(DropReason::SocketFilter);
+        drop_of_device(&device, Cause::UnknownIndex, skb);
         return false;
     };
     let (Some(keypair), Some(endpoint)) = (keypair.upgrade(), Endpoint::of_sender(&skb)) else {
@@ -111,7 +110,7 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
     };
     let peer = &keypair.peer;
     if peer.is_removed() {
-        skb.drop_for(DropReason::QueuePurge);
+        drop_of_device(&device, Cause::Purged, skb);
         return false;
     }
     let mut sealed = Sealed::new(keypair.clone(), skb, endpoint);
@@ -127,7 +126,7 @@ fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard
         // Who brings more while a full job waits works, too.
         Ok(pushed) if pushed.is_new && pushed.waiting > 1 => helper::help::<Open>(peer, 1),
         Ok(_) => (),
-        Err(sealed) => sealed.datagrams.drop_for(DropReason::FullRing),
+        Err(sealed) => drop_of_peer(peer, Cause::DecryptionQueueFull, sealed.datagrams),
     }
     is_flooded
 }
@@ -165,7 +164,7 @@ fn deliver_at_once(
 
 /// Drops packets instead of delivering them.
 pub(crate) fn discard(opened: Opened) -> usize {
-    opened.packets.drop_for(DropReason::QueuePurge);
+    drop_of_device(&opened.keypair.peer.device, Cause::Purged, opened.packets);
     opened.messages
 }
 
@@ -180,7 +179,7 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
         peer.pace.received(opened.messages);
         authenticated(keypair, &opened.endpoint);
         let guard = read_lock();
-        let mut bytes = 0usize;
+        let (mut count, mut bytes) = (0usize, 0usize);
         let mut has_data = false;
         while let Some(packet) = packets.pop_front() {
             if !has_data && packet.len() != 0 {
@@ -188,9 +187,15 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
                 // Before the stack has it, which may answer at once.
                 timers::data_received(peer);
             }
-            bytes = bytes.saturating_add(accept(peer, packet, &guard, receiver));
+            let messages = packet.control().messages as usize;
+            let accepted = accept(peer, packet, &guard, receiver);
+            if accepted != 0 {
+                count = count.saturating_add(messages);
+            }
+            bytes = bytes.saturating_add(accepted);
         }
         let _ = peer.rx_bytes.fetch_add(bytes as i64, Relaxed);
+        peer.counters.rx_packets.add(count);
     }
     opened.messages
 }
@@ -198,7 +203,6 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
 /// Keeps the packets whose counters are new.
 fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList<PacketIn> {
     let mut kept = SkbList::new();
-    let mut refused = 0usize;
     let mut replay = keypair.replay.lock();
     while let Some(packet) = packets.pop_front() {
         let Control {
@@ -206,45 +210,49 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList
         } = packet.control();
         let mut counters = (0..u64::from(messages)).map(|nth| number.saturating_add(nth));
         if messages > 1 && !counters.clone().all(|counter| replay.would_accept(counter)) {
-            refused += keep_new(keypair, &packet, &mut replay, &mut kept);
-            packet.drop_for(DropReason::DupFrag);
+            keep_new(keypair, &packet, &mut replay, &mut kept);
+            packet.drop_for(Cause::Replayed.reason());
             continue;
         }
         if counters.all(|counter| replay.accept(counter)) {
             kept.push_back(packet);
         } else {
-            refused += 1;
-            events::replayed(keypair, number);
-            packet.drop_for(DropReason::DupFrag);
+            refuse(keypair, &replay, number);
+            packet.drop_for(Cause::Replayed.reason());
         }
-    }
-    drop(replay);
-    if refused != 0 {
-        let netdev = &keypair.peer.device.netdev;
-        netdev.count_trouble(Trouble::ReceivedDropped, refused);
     }
     kept
 }
 
-/// Takes a packet apart that stands for several, and keeps those whose counters are new. Returns how many were refused.
+/// Counts a message with a counter that was not accepted.
+#[cold]
+fn refuse(keypair: &Keypair, replay: &ReplayWindow, counter: u64) {
+    events::replayed(keypair, counter);
+    let cause = match replay.is_too_old(counter) {
+        true => Cause::TooOld,
+        false => Cause::Replayed,
+    };
+    count_of_peer(&keypair.peer, cause, 1);
+}
+
+/// Takes a packet apart that stands for several, and keeps those whose counters are new.
 #[cold]
 fn keep_new(
     keypair: &Keypair,
     packet: &SkBuff<PacketIn>,
     replay: &mut ReplayWindow,
     kept: &mut SkbList<PacketIn>,
-) -> usize {
+) {
     let control = packet.control();
     let segments = TcpSegments::parse(packet.linear(), packet.len(), packet.gso_size());
     let Some(segments) = segments else {
-        return control.messages as usize;
+        count_of_peer(&keypair.peer, Cause::Replayed, control.messages as usize);
+        return;
     };
-    let mut refused = 0;
     for index in 0..segments.count() {
         let counter = control.number.saturating_add(index as u64);
         if !replay.accept(counter) {
-            refused += 1;
-            events::replayed(keypair, counter);
+            refuse(keypair, replay, counter);
             continue;
         }
         let len = segments.len_of(index);
@@ -264,16 +272,15 @@ fn keep_new(
                 });
                 kept.push_back(single);
             }
-            Err(_) => refused += 1,
+            Err(_) => count_of_peer(&keypair.peer, Cause::NoMemoryReceiving, 1),
         }
     }
-    refused
 }
 
 /// Draws the conclusions from authentic messages having come from somewhere.
 fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
     let peer = &keypair.peer;
-    peer.set_endpoint(*from);
+    peer.heard_from(*from);
     // First: what is sent below expects an answer of its own.
     timers::authenticated_received(peer);
     timers::authenticated_traversed(peer);
@@ -331,7 +338,7 @@ fn accept(
             packet.set_received(netdev, inner.protocol);
             packet.apply_outer_ecn(ds, inner.ds);
             if packet.trim(inner.len).is_err() {
-                packet.drop_for(DropReason::NoMem);
+                drop_of_peer(peer, Cause::NoMemoryReceiving, packet);
                 return 0;
             }
             let source = inner.protocol.source(packet.network_header());
@@ -340,8 +347,8 @@ fn accept(
                 if let Some(source) = source {
                     events::source_not_allowed(peer, source);
                 }
-                netdev.count_trouble(Trouble::ReceivedFrame, messages);
-                packet.drop_for(DropReason::IpRpfilter);
+                count_of_peer(peer, Cause::SourceNotAllowed, messages);
+                packet.drop_for(Cause::SourceNotAllowed.reason());
                 return 0;
             }
             receiver.receive(packet);
@@ -350,20 +357,16 @@ fn accept(
         }
         Ok(_) => {
             events::inner_length_wrong(peer);
-            netdev.count_trouble(Trouble::ReceivedLength, 1);
-            packet.drop_for(DropReason::PktTooSmall);
+            drop_of_peer(peer, Cause::InnerTruncated, packet);
             0
         }
-        Err(Trouble::ReceivedLength) => {
-            events::inner_length_wrong(peer);
-            netdev.count_trouble(Trouble::ReceivedLength, 1);
-            packet.drop_for(DropReason::IpInhdr);
-            0
-        }
-        Err(trouble) => {
-            events::inner_not_ip(peer);
-            netdev.count_trouble(trouble, 1);
-            packet.drop_for(DropReason::InvalidProto);
+        Err(cause) => {
+            if cause == Cause::InnerHeader {
+                events::inner_length_wrong(peer);
+            } else {
+                events::inner_not_ip(peer);
+            }
+            drop_of_peer(peer, cause, packet);
             0
         }
     }
@@ -377,17 +380,17 @@ struct Inner {
 }
 
 /// Reads the start of an inner packet's IP header.
-fn inspect(packet: &SkBuff<PacketIn>) -> core::result::Result<Inner, Trouble> {
+fn inspect(packet: &SkBuff<PacketIn>) -> core::result::Result<Inner, Cause> {
     const IPV4_HEADER: usize = 20;
     const IPV6_HEADER: usize = 40;
 
     let header = packet.linear();
-    let v4: &[u8; IPV4_HEADER] = header.first_chunk().ok_or(Trouble::ReceivedFrame)?;
+    let v4: &[u8; IPV4_HEADER] = header.first_chunk().ok_or(Cause::InnerNotIp)?;
     match v4[0] >> 4 {
         4 => {
             let len = usize::from(u16::from_be_bytes([v4[2], v4[3]]));
             if len < IPV4_HEADER {
-                return Err(Trouble::ReceivedLength);
+                return Err(Cause::InnerHeader);
             }
             Ok(Inner {
                 protocol: Protocol::Ipv4,
@@ -396,7 +399,7 @@ fn inspect(packet: &SkBuff<PacketIn>) -> core::result::Result<Inner, Trouble> {
             })
         }
         6 => {
-            let v6: &[u8; IPV6_HEADER] = header.first_chunk().ok_or(Trouble::ReceivedFrame)?;
+            let v6: &[u8; IPV6_HEADER] = header.first_chunk().ok_or(Cause::InnerNotIp)?;
             let len = usize::from(u16::from_be_bytes([v6[4], v6[5]])) + IPV6_HEADER;
             Ok(Inner {
                 protocol: Protocol::Ipv6,
@@ -404,6 +407,6 @@ fn inspect(packet: &SkBuff<PacketIn>) -> core::result::Result<Inner, Trouble> {
                 ds: v6[0] << 4 | v6[1] >> 4,
             })
         }
-        _ => Err(Trouble::ReceivedFrame),
+        _ => Err(Cause::InnerNotIp),
     }
 }

@@ -9,13 +9,12 @@ use kernel::prelude::*;
 
 use crate::{
     crypto::DataKey,
+    drops::{count_of_peer, drop_of_peer, Cause},
     engine::Engine,
     gfp::Gfp,
     keypair::Keypair,
     messages::{padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN},
     net::{
-        device::Trouble,
-        drop_reason::DropReason,
         skb::{Control, DatagramOut, Flow, Keepable, PacketOut, Piece, SkBuff},
         skb_list::SkbList,
     },
@@ -23,6 +22,7 @@ use crate::{
     rcu::RcuArc,
     segment::{Payload, TcpSegments},
     send::OUTER_HEADROOM,
+    tracepoints,
 };
 
 /// How many messages one buffer of datagrams may hold: as many as UDP accepts from user space.
@@ -99,6 +99,8 @@ impl Job for Seal {
             keypair, packets, ..
         } = input;
         let mut packets = gather_flows(packets);
+        let count = packets.len();
+        keypair.peer.device.counters.sealed.count(count);
         let mut sealer = Sealer::new(&keypair);
         while let Some(skb) = packets.pop_front() {
             let Control {
@@ -115,13 +117,24 @@ impl Job for Seal {
                 let end = number.saturating_add(messages.into());
                 match skb.segment() {
                     Ok(segments) => sealer.add_segments(segments, length, number..end),
-                    Err(_) => sealer.dropped += 1,
+                    Err(_) => count_of_peer(&keypair.peer, Cause::NoMemorySending, 1),
                 }
             } else {
                 sealer.add(skb, length, number);
             }
         }
-        let datagrams = sealer.finish();
+        let mut datagrams = sealer.finish();
+        tracepoints::batch_sealed(|| {
+            let mut bytes = 0;
+            datagrams.for_each(|datagram| bytes += datagram.len());
+            let peer = &keypair.peer;
+            (
+                peer.device.netdev.index(),
+                peer.id,
+                count as u32,
+                bytes as u32,
+            )
+        });
         Datagrams { keypair, datagrams }
     }
 }
@@ -208,7 +221,6 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
 struct Sealer<'a> {
     keypair: &'a Keypair,
     datagrams: SkbList<DatagramOut>,
-    dropped: usize,
     /// Packets whose messages will be of `size` bytes, the last one's possibly less.
     run: SkbList<PacketOut>,
     size: usize,
@@ -223,7 +235,6 @@ impl<'a> Sealer<'a> {
         Self {
             keypair,
             datagrams: SkbList::new(),
-            dropped: 0,
             run: SkbList::new(),
             size: 0,
             bytes: 0,
@@ -287,7 +298,7 @@ impl<'a> Sealer<'a> {
                     for number in next..end {
                         match seal_single(self.keypair, &message(number)) {
                             Ok(datagram) => made.push_back(datagram),
-                            Err(_) => self.dropped += 1,
+                            Err(_) => count_of_peer(&self.keypair.peer, Cause::NoMemorySending, 1),
                         }
                     }
                 }
@@ -305,8 +316,7 @@ impl<'a> Sealer<'a> {
 
     /// Drops a packet that the session has no counter for.
     fn refuse(&mut self, packet: SkBuff<PacketOut>) {
-        self.dropped += 1;
-        packet.drop_for(DropReason::QueuePurge);
+        drop_of_peer(&self.keypair.peer, Cause::NoSession, packet);
     }
 
     /// Adds a packet.
@@ -377,10 +387,7 @@ impl<'a> Sealer<'a> {
                     self.datagrams.push_back(datagram);
                     packet.consume();
                 }
-                Err(_) => {
-                    self.dropped += 1;
-                    packet.drop_for(DropReason::NoMem);
-                }
+                Err(_) => drop_of_peer(&self.keypair.peer, Cause::NoMemorySending, packet),
             }
         }
     }
@@ -388,10 +395,6 @@ impl<'a> Sealer<'a> {
     /// Returns the datagrams.
     fn finish(mut self) -> SkbList<DatagramOut> {
         self.end_run();
-        if self.dropped != 0 {
-            let netdev = &self.keypair.peer.device.netdev;
-            netdev.count_trouble(Trouble::SendingDropped, self.dropped);
-        }
         self.datagrams
     }
 }

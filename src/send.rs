@@ -10,14 +10,14 @@ use crate::{
     compat::{EDESTADDRREQ, ELOOP, ENOKEY, EPROTONOSUPPORT},
     cpu,
     device::Device,
+    drops::{count_of_peer, drop_of_device, drop_of_peer, Cause},
     events,
     gfp::Gfp,
     helper::{self, PeerJob},
     keypair::Keypair,
     messages::{DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME},
     net::{
-        device::{transmit_depth, Trouble},
-        drop_reason::DropReason,
+        device::transmit_depth,
         icmp,
         skb::{Control, DatagramOut, PacketOut, Protocol, Routed, SkBuff},
         skb_list::SkbList,
@@ -55,18 +55,24 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) ->
     let guard = read_lock();
     let netdev = &device.netdev;
     let Some(protocol) = skb.ip_protocol() else {
-        netdev.count_trouble(Trouble::Sending, 1);
         events::not_ip(&device);
-        skb.drop_for(DropReason::InvalidProto);
+        drop_of_device(&device, Cause::NotIp, skb);
         return Err(EPROTONOSUPPORT);
     };
     let peer = match find_peer(&device, &skb, protocol, &guard) {
         Ok(peer) => peer,
-        Err((e, reason)) => {
+        Err(nobody) => {
             icmp::host_unreachable(&mut skb, protocol);
-            netdev.count_trouble(Trouble::Sending, 1);
-            skb.drop_for(reason);
-            return Err(e);
+            return Err(match nobody {
+                Some(peer) => {
+                    drop_of_peer(&peer, Cause::NoEndpoint, skb);
+                    EDESTADDRREQ
+                }
+                None => {
+                    drop_of_device(&device, Cause::NoPeer, skb);
+                    ENOKEY
+                }
+            });
         }
     };
 
@@ -77,8 +83,7 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) ->
     if peer.outgoing.is_delivering_here() {
         // Sending to the peer leads here.
         events::endpoint_is_behind_itself(&peer);
-        netdev.count_trouble(Trouble::Sending, 1);
-        skb.drop_for(DropReason::RecursionLimit);
+        drop_of_peer(&peer, Cause::Loop, skb);
         return Err(ELOOP);
     }
     let Some(mut skb) = skb.into_packet() else {
@@ -112,19 +117,19 @@ fn cut(peer: &Peer, mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
                 segments.for_each(|segment| segment.set_control(control));
                 single.append(&mut segments);
             }
-            Err(_) => peer.device.netdev.count_trouble(Trouble::SendingDropped, 1),
+            Err(_) => count_of_peer(peer, Cause::NoMemorySending, 1),
         }
     }
     single
 }
 
-/// Finds the peer that a packet is for.
+/// Finds the peer that a packet is for, or the one that it would be for if it were known where that is.
 fn find_peer(
     device: &Device,
     skb: &SkBuff<Routed>,
     protocol: Protocol,
     guard: &Guard,
-) -> core::result::Result<RcuArc<Peer>, (Error, DropReason)> {
+) -> core::result::Result<RcuArc<Peer>, Option<RcuArc<Peer>>> {
     let destination = protocol.destination(skb.network_header());
     let peer = destination
         .and_then(|destination| device.peer_of(destination, guard))
@@ -133,11 +138,11 @@ fn find_peer(
             if let Some(destination) = destination {
                 events::no_peer(device, destination);
             }
-            (ENOKEY, DropReason::NoTxTarget)
+            None
         })?;
     if peer.endpoint().is_none() {
         events::no_endpoint(&peer);
-        return Err((EDESTADDRREQ, DropReason::TunnelTxinfo));
+        return Err(Some(peer));
     }
     Ok(peer)
 }
@@ -271,9 +276,7 @@ fn push(input: Packets) -> Option<Pushed> {
         Ok(pushed) => return Some(pushed),
         Err(input) => input.packets,
     };
-    let netdev = &keypair.peer.device.netdev;
-    netdev.count_trouble(Trouble::SendingDropped, refused.len());
-    refused.drop_for(DropReason::FullRing);
+    drop_of_peer(&keypair.peer, Cause::EncryptionQueueFull, refused);
     None
 }
 

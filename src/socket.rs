@@ -14,11 +14,11 @@ use crate::{
     compat::{EADDRINUSE, EAFNOSUPPORT, EDESTADDRREQ, ENONET},
     cpu::SoftirqsDisabled,
     device::Device,
+    drops::{count_of_device, count_of_peer, drop_of_device, Cause},
     endpoint::Endpoint,
     events,
     net::{
         device::{CountedDevice, Trouble},
-        drop_reason::DropReason,
         namespace::Net,
         route::{Route, RouteCache},
         skb::{DatagramOut, SkBuff},
@@ -87,7 +87,7 @@ impl Sockets {
 
     /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list.
     ///
-    /// Returns how many bytes the IP layer was given, and the endpoint without its source if that
+    /// Returns what the IP layer was given, and the endpoint without its source if that
     /// could no longer be used.
     fn send(
         &self,
@@ -95,7 +95,7 @@ impl Sockets {
         endpoint: Endpoint,
         packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
-    ) -> (Result<usize>, Option<Endpoint>) {
+    ) -> (Result<Sent>, Option<Endpoint>) {
         match endpoint {
             Endpoint::V4 { .. } => self.send_v4(context, endpoint, packets, guard),
             Endpoint::V6 { .. } => self.send_v6(context, endpoint, packets, guard),
@@ -108,7 +108,7 @@ impl Sockets {
         endpoint: Endpoint,
         packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
-    ) -> (Result<usize>, Option<Endpoint>) {
+    ) -> (Result<Sent>, Option<Endpoint>) {
         let Endpoint::V4 {
             remote,
             source,
@@ -179,7 +179,7 @@ impl Sockets {
         endpoint: Endpoint,
         packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
-    ) -> (Result<usize>, Option<Endpoint>) {
+    ) -> (Result<Sent>, Option<Endpoint>) {
         let Endpoint::V6 {
             remote,
             source,
@@ -253,6 +253,7 @@ impl Sockets {
 
 /// What is the same for all datagrams that are sent together.
 struct Sending<'a> {
+    device: &'a Device,
     netdev: &'a CountedDevice,
     mark: u32,
     /// As outer routing and the IP layer expect.
@@ -261,7 +262,23 @@ struct Sending<'a> {
     known: Option<(&'a Peer, &'a RouteCache)>,
 }
 
+/// What the IP layer was given.
+#[derive(Default)]
+struct Sent {
+    bytes: usize,
+    messages: usize,
+}
+
 impl<'a> Sending<'a> {
+    /// Counts messages that there was no memory for.
+    #[cold]
+    fn count_lost(&self, messages: usize) {
+        match self.known {
+            Some((peer, _)) => count_of_peer(peer, Cause::NoMemorySending, messages),
+            None => count_of_device(self.device, Cause::NoMemorySending, messages),
+        }
+    }
+
     fn cache(&self) -> Option<&'a RouteCache> {
         self.known.map(|(_, cache)| cache)
     }
@@ -287,20 +304,20 @@ fn send_all(
     route: Route<'_>,
     guard: &Guard,
     mut send: impl FnMut(SkBuff<DatagramOut>, Route<'_>, u8) -> Result,
-) -> Result<usize> {
+) -> Result<Sent> {
     let netdev = context.netdev;
     let limits = route.gso_limits(guard);
     if let Some((peer, _)) = context.known {
         peer.pace.note_below(&limits);
     }
-    let mut bytes = 0usize;
+    let mut given = Sent::default();
     let mut last = Some(route);
     while let Some(skb) = packets.pop_front() {
         let parts = skb.parts();
         if parts > 1 && (parts > limits.segments as usize || skb.len() > limits.bytes as usize) {
             // The way has changed since it was made.
             let mut singles = seal::single_datagrams(skb);
-            netdev.count_trouble(Trouble::SendingDropped, parts.saturating_sub(singles.len()));
+            context.count_lost(parts.saturating_sub(singles.len()));
             singles.append(packets);
             *packets = singles;
             continue;
@@ -322,9 +339,10 @@ fn send_all(
                 netdev.count_trouble(Trouble::SendingDropped, parts - 1);
             }
         }
-        bytes = bytes.saturating_add(len);
+        given.bytes = given.bytes.saturating_add(len);
+        given.messages = given.messages.saturating_add(parts);
     }
-    Ok(bytes)
+    Ok(given)
 }
 
 /// Sends datagrams to a peer's endpoint and counts their bytes.
@@ -336,15 +354,16 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
     let guard = read_lock();
     let device = &peer.device;
     let Some(endpoint) = peer.endpoint() else {
-        packets.drop_for(DropReason::TunnelTxinfo);
+        drop_messages(peer, Cause::Unaddressed, packets);
         return Err(EDESTADDRREQ);
     };
     let Some(sockets) = device.sockets.get(&guard) else {
-        packets.drop_for(DropReason::SocketClose);
+        drop_messages(peer, Cause::SocketClosed, packets);
         return Err(ENONET);
     };
     let cache = peer.routes.get(&guard);
     let context = Sending {
+        device,
         netdev: &device.netdev,
         mark: device.fwmark(),
         softirqs: &softirqs,
@@ -354,15 +373,22 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
     if let Some(changed) = changed {
         peer.replace_endpoint_if(&endpoint, changed);
     }
-    let sent = sent.inspect_err(|e| drop_unsent(device, &endpoint, packets, *e))?;
-    let _ = peer.tx_bytes.fetch_add(sent as i64, Relaxed);
+    let sent = sent.inspect_err(|e| {
+        events::no_route(device, &endpoint, *e);
+        drop_messages(peer, Cause::NoRoute, packets);
+    })?;
+    let _ = peer.tx_bytes.fetch_add(sent.bytes as i64, Relaxed);
+    peer.counters.tx_packets.add(sent.messages);
     Ok(())
 }
 
-/// Drops what could not be sent because of an error of routing.
-fn drop_unsent(device: &Device, endpoint: &Endpoint, packets: SkbList<DatagramOut>, error: Error) {
-    events::no_route(device, endpoint, error);
-    packets.drop_for(DropReason::IpOutNoRoutes);
+/// Drops messages for a peer, of which a buffer may hold several.
+#[cold]
+fn drop_messages(peer: &Peer, cause: Cause, mut packets: SkbList<DatagramOut>) {
+    let mut count = 0usize;
+    packets.for_each(|skb| count = count.saturating_add(skb.parts()));
+    count_of_peer(peer, cause, count);
+    packets.drop_for(cause.reason());
 }
 
 /// Sends one message to whoever sent a datagram, by the way that it came.
@@ -372,10 +398,11 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>
     let softirqs = SoftirqsDisabled::new();
     let guard = read_lock();
     let Some(sockets) = device.sockets.get(&guard) else {
-        skb.drop_for(DropReason::SocketClose);
+        drop_of_device(device, Cause::SocketClosed, skb);
         return Err(ENONET);
     };
     let context = Sending {
+        device,
         netdev: &device.netdev,
         mark: device.fwmark(),
         softirqs: &softirqs,
@@ -384,6 +411,8 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>
     let mut packets = SkbList::new();
     packets.push_back(skb);
     let (sent, _) = sockets.send(&context, to, &mut packets, &guard);
-    sent.map(|_| ())
-        .inspect_err(|e| drop_unsent(device, &to, packets, *e))
+    sent.map(|_| ()).inspect_err(|e| {
+        events::no_route(device, &to, *e);
+        drop_of_device(device, Cause::NoRoute, packets);
+    })
 }

@@ -9,11 +9,15 @@ use kernel::prelude::*;
 
 use crate::{
     messages::MAX_STAGED_PACKETS,
-    net::{skb::PacketOut, skb_list::SkbList},
+    net::{
+        skb::{Control, PacketOut},
+        skb_list::SkbList,
+    },
     sync::{new_spinlock_bh, SpinLockBh},
+    timer,
 };
 
-/// Packets in the order in which they will be sent. They still wait while somebody is moving them to
+/// Packets in the order in which they will be sent, with the time from which they wait in their control. They still wait while somebody is moving them to
 /// where packets are encrypted: a packet that comes meanwhile must not get ahead of them.
 #[pin_data]
 pub(crate) struct Staged {
@@ -43,6 +47,13 @@ impl Staged {
     /// Adds packets. Returns those that have waited longest, if they are too many now.
     pub(crate) fn push(&self, packets: &mut SkbList<PacketOut>) -> SkbList<PacketOut> {
         let mut oldest = SkbList::new();
+        let now = timer::coarse_boottime_ns();
+        packets.for_each(|packet| {
+            packet.set_control(Control {
+                number: now,
+                ..packet.control()
+            });
+        });
         let mut waiting = self.waiting.lock();
         while waiting.packets.len() > MAX_STAGED_PACKETS {
             if let Some(packet) = waiting.packets.pop_front() {
@@ -51,6 +62,19 @@ impl Staged {
         }
         waiting.packets.append(packets);
         oldest
+    }
+
+    /// Returns how many wait, and for how many nanoseconds the first of them has.
+    pub(crate) fn waiting(&self) -> (usize, u64) {
+        let mut since = None;
+        let mut waiting = self.waiting.lock();
+        waiting.packets.for_each(|packet| {
+            since.get_or_insert(packet.control().number);
+        });
+        let count = waiting.packets.len();
+        drop(waiting);
+        let age = since.map(|since| timer::coarse_boottime_ns().saturating_sub(since));
+        (count, age.unwrap_or(0))
     }
 
     /// Takes all that nobody is moving.

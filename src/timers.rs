@@ -19,6 +19,7 @@ use crate::{
         ERASE_KEYS_AFTER, KEEPALIVE_TIMEOUT, MAX_HANDSHAKE_ATTEMPTS, NSEC_PER_SEC, REKEY_TIMEOUT,
         REKEY_TIMEOUT_JITTER_MAX,
     },
+    news::{note, News},
     peer::{Action, Peer},
     rcu::{read_lock, RcuArc},
     sync::{new_spinlock_bh, SpinLockBh},
@@ -189,10 +190,12 @@ pub(crate) fn initiation_sent(peer: &RcuArc<Peer>) {
 /// A handshake was completed: its response was received, or the first message of its session.
 pub(crate) fn handshake_completed(peer: &RcuArc<Peer>) {
     let timers = &peer.timers;
+    peer.counters.sessions.add(1);
     timers.retry_handshake.disarm();
     timers.attempts.store(0, Relaxed);
     timers.sent_last_minute_handshake.store(false, Relaxed);
     *timers.last_handshake.lock() = timer::real_time();
+    note(peer, News::Session);
 }
 
 /// The keys of a session were derived: they are to be erased one day.
@@ -207,6 +210,8 @@ impl TimerExpired<RETRY_HANDSHAKE> for Peer {
         if attempts as u64 > MAX_HANDSHAKE_ATTEMPTS {
             // Nobody is there: give up until there is something to send again.
             events::handshake_given_up(&this, MAX_HANDSHAKE_ATTEMPTS + 2);
+            this.counters.given_up.add(1);
+            note(&this, News::HandshakeFailed);
             timers.send_keepalive.disarm();
             this.drop_staged();
             if !timers.erase_keys.is_pending() {

@@ -32,6 +32,8 @@ mod rcu;
 mod sync;
 #[path = "../rust/timer.rs"]
 mod timer;
+#[path = "../rust/tracepoints.rs"]
+mod tracepoints;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 
@@ -48,6 +50,7 @@ mod ratelimiter;
 mod replay;
 
 // What there is: the device, its peers, and what belongs to them.
+mod counters;
 mod device;
 mod endpoint;
 mod engine;
@@ -59,10 +62,12 @@ mod timers;
 
 // What happens: packets out and in, and handshakes.
 mod coalesce;
+mod drops;
 mod handshake;
 mod helper;
 mod lane;
 mod local;
+mod news;
 mod open;
 mod pace;
 mod queue;
@@ -76,6 +81,7 @@ mod workspace;
 
 // How it is told what to do, and what it can be made to tell.
 mod events;
+mod monitor;
 mod netlink;
 
 // What it finds out about itself in a kernel with KUnit.
@@ -95,7 +101,7 @@ module! {
     authors: ["The maintainers of WireGuard in Rust"],
     description: "WireGuard secure network tunnel, in Rust",
     license: "GPL",
-    alias: ["rtnl-link-wireguard", "net-pf-16-proto-16-family-wireguard"],
+    alias: ["rtnl-link-wireguard", "net-pf-16-proto-16-family-wireguard", "net-pf-16-proto-16-family-wg-monitor"],
 }
 
 /// The module: everything that is registered while it is loaded.
@@ -104,6 +110,8 @@ module! {
 struct WireGuard {
     _netlink: genetlink::Registration,
     _links: Pin<KBox<LinkKind<Device>>>,
+    /// Tells of the peers that go with the links.
+    _monitor: genetlink::Registration,
     _namespaces: Pin<KBox<NamespaceWatch<Device>>>,
     _clones: Pin<KBox<Notifier<Fork, Cloned>>>,
     _sleep: Pin<KBox<Notifier<Sleep, Device>>>,
@@ -125,12 +133,15 @@ impl kernel::Module for WireGuard {
         let sleep = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let clones = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let namespaces = KBox::try_pin_init(NamespaceWatch::register(), GFP_KERNEL)?;
-        let links = KBox::try_pin_init(LinkKind::register(engine.0.clone()), GFP_KERNEL)?;
+        let monitor = monitor::FAMILY.register()?;
         let netlink = netlink::FAMILY.register()?;
+        // Last: until there are links there is nothing to dump.
+        let links = KBox::try_pin_init(LinkKind::register(engine.0.clone()), GFP_KERNEL)?;
         pr_info!("WireGuard in Rust loaded\n");
         Ok(Self {
             _netlink: netlink,
             _links: links,
+            _monitor: monitor,
             _namespaces: namespaces,
             _clones: clones,
             _sleep: sleep,

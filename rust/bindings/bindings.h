@@ -3,6 +3,7 @@
 
 #include <linux/types.h>
 #include <linux/dynamic_debug.h>
+#include <linux/ethtool.h>
 #include <linux/icmpv6.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
@@ -46,3 +47,11 @@
 #include <crypto/poly1305.h>
 #include <crypto/utils.h>
 #include <uapi/linux/wireguard.h>
+
+#include "../tracepoints.h"
+#include "wg_monitor.h"
+
+/* What bindgen does not evaluate: macros that look like functions. */
+enum {
+	WIREGUARD_MCAST_CAP_NET_ADMIN = GENL_MCAST_CAP_NET_ADMIN,
+};

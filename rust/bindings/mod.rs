@@ -29,6 +29,7 @@ use kernel::ffi;
 
 mod generated {
     use super::ffi;
+    use kernel::bindings::tracepoint;
     use pin_init::MaybeZeroable;
     type __kernel_size_t = usize;
     type __kernel_ssize_t = isize;

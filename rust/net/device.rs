@@ -5,7 +5,11 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use core::{ffi::CStr, ops::Deref, ptr::NonNull};
-use kernel::{str::CStrExt as _, sync::aref::AlwaysRefCounted, types::Opaque};
+use kernel::{
+    str::CStrExt as _,
+    sync::aref::{ARef, AlwaysRefCounted},
+    types::Opaque,
+};
 
 use super::{
     namespace::{Net, NetId},
@@ -99,6 +103,15 @@ impl NetDevice {
         // SAFETY: The device is valid, and so is its namespace for as long as the guard is held,
         // even if the device is being moved.
         unsafe { NetId::of(bindings::dev_net(self.as_raw())) }
+    }
+
+    /// Returns the namespace that the device is in now, unless that is dying. Context: any.
+    pub(crate) fn living_namespace(&self) -> Option<ARef<Net>> {
+        let _guard = crate::rcu::read_lock();
+        // SAFETY: As in `namespace`. The callee takes a use only while there are others.
+        let net = unsafe { bindings::maybe_get_net(bindings::dev_net(self.as_raw())) };
+        // SAFETY: The use that was taken is ours.
+        NonNull::new(net).map(|net| unsafe { ARef::from_raw(net.cast()) })
     }
 
     /// Returns the device's MTU in bytes.

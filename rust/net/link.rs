@@ -19,6 +19,7 @@ use kernel::{
 
 use super::{
     device::{CountedDevice, NetDevice},
+    ethtool::Ethtool,
     namespace::Net,
     rtnl::RtnlGuard,
     skb::{Routed, SkBuff},
@@ -41,6 +42,8 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
     const OVERHEAD: usize;
     /// What the length of a packet is padded to a multiple of.
     const PADDING: usize;
+    /// How many numbers `ethtool -S` shows.
+    const STATISTICS: usize;
 
     /// Creates the driver's side of a device that was just registered, and that nobody can have brought up yet.
     /// Errors: any, in which case the device is unregistered.
@@ -60,6 +63,9 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
 
     /// A packet was routed to the device. Context: softirqs disabled, RCU read side.
     fn transmit(this: Borrowed<'_, Self>, skb: SkBuff<Routed>) -> Result;
+
+    /// Tells so many numbers, always in the same order, with their names of up to 31 bytes. Context: under the RTNL.
+    fn statistics(this: Borrowed<'_, Self>, tell: &mut dyn FnMut(&'static CStr, u64));
 
     /// The device is being unregistered and not up. That waits until all references to the [`NetDevice`] are
     /// gone, so they had better be on their way out when this returns. Context: under the RTNL.
@@ -173,7 +179,9 @@ pub(crate) fn driver_of<'a, T: TunnelDriver>(
 ///
 /// `dev` must be a device of kind `T`, and for `'a` either the RTNL or the RCU read side is held.
 #[inline]
-unsafe fn private<'a, T: TunnelDriver>(dev: *mut bindings::net_device) -> Option<Borrowed<'a, T>> {
+pub(super) unsafe fn private<'a, T: TunnelDriver>(
+    dev: *mut bindings::net_device,
+) -> Option<Borrowed<'a, T>> {
     // SAFETY: Devices of this kind have a `Private<T>`, zeroed at first.
     let driver = unsafe {
         let private = bindings::netdev_priv(dev).cast::<Private<T>>();
@@ -193,6 +201,7 @@ unsafe extern "C" fn setup<T: TunnelDriver>(dev: *mut bindings::net_device) {
     // SAFETY: The device is new and ours alone. The tables are static.
     unsafe {
         (*dev).netdev_ops = &Operations::<T>::TABLE;
+        (*dev).ethtool_ops = &Ethtool::<T>::TABLE;
         (*dev).header_ops = &raw const bindings::ip_tunnel_header_ops;
         (*dev).hard_header_len = 0;
         (*dev).addr_len = 0;

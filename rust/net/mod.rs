@@ -4,6 +4,7 @@
 
 pub(crate) mod device;
 pub(crate) mod drop_reason;
+mod ethtool;
 pub(crate) mod genetlink;
 pub(crate) mod icmp;
 pub(crate) mod link;

@@ -10,12 +10,18 @@ use kernel::prelude::*;
 
 use super::Numbers;
 use crate::messages::REJECT_AFTER_MESSAGES;
-use crate::replay::{ReplayWindow, WINDOW};
+use crate::replay::{Path, ReplayWindow, WINDOW};
+
+/// How far behind the greatest counter's word, in counters, one is looked for.
+const HORIZON: u64 = 16 * 64;
 
 /// The rule.
 struct Rule {
     greatest: Option<u64>,
     seen: KVec<u64>,
+    path: Path,
+    /// All counters below this have been looked for.
+    looked_to: u64,
 }
 
 impl Rule {
@@ -23,7 +29,28 @@ impl Rule {
         Self {
             greatest: None,
             seen: KVec::new(),
+            path: Path {
+                received: 0,
+                lost: 0,
+                reordered: 0,
+                duplicate: 0,
+            },
+            looked_to: 0,
         }
+    }
+
+    /// Looks for all counters up to this one.
+    fn look_to(&mut self, end: u64) {
+        let came = |counter| self.seen.iter().any(|&seen| seen == counter);
+        let lost = (self.looked_to..end).filter(|&c| !came(c)).count();
+        self.path.lost += lost as u64;
+        self.looked_to = self.looked_to.max(end);
+    }
+
+    /// What has become of the messages when no others come.
+    fn path_at_end(&mut self) -> Path {
+        self.look_to(self.greatest.map_or(0, |greatest| greatest + 1));
+        self.path
     }
 
     fn accept(&mut self, counter: u64) -> Result<bool> {
@@ -31,9 +58,20 @@ impl Rule {
             return Ok(false);
         }
         let behind = self.greatest.map_or(0, |g| g.saturating_sub(counter));
-        if behind > WINDOW || self.seen.iter().rev().any(|&seen| seen == counter) {
+        if behind > WINDOW {
             return Ok(false);
         }
+        if self.seen.iter().rev().any(|&seen| seen == counter) {
+            self.path.duplicate += 1;
+            return Ok(false);
+        }
+        if self.greatest.is_some_and(|greatest| counter < greatest) {
+            self.path.reordered += 1;
+        } else {
+            // Before it is there.
+            self.look_to(((counter / 64 + 1) * 64).saturating_sub(HORIZON));
+        }
+        self.path.received += 1;
         self.seen.push(counter, GFP_KERNEL)?;
         self.greatest = self.greatest.max(Some(counter));
         Ok(true)
@@ -64,9 +102,79 @@ fn around(number: u64) -> Range<u64> {
     number.saturating_sub(2)..number.saturating_add(3)
 }
 
+/// Whether the window tells of these counters, one after the other, what the rule does.
+fn agree_on_paths(counters: impl IntoIterator<Item = u64>) -> Result<bool> {
+    let mut window = ReplayWindow::new();
+    let mut rule = Rule::new();
+    for counter in counters {
+        let expected = rule.accept(counter)?;
+        if window.accept(counter) != expected || window.path() != rule.path {
+            pr_err!("the paths differ at {}\n", counter);
+            return Ok(false);
+        }
+    }
+    Ok(window.path_at_end() == rule.path_at_end())
+}
+
 #[kunit_tests(wireguard_replay)]
 mod suite {
     use super::*;
+
+    #[test]
+    fn a_path_that_loses_nothing() {
+        let mut window = ReplayWindow::new();
+        assert_eq!(window.path_at_end(), Path::default());
+        assert!((0..30_000).all(|counter| window.accept(counter)));
+        let path = window.path_at_end();
+        assert_eq!(
+            (path.received, path.lost, path.reordered, path.duplicate),
+            (30_000, 0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_once() {
+        let mut window = ReplayWindow::new();
+        assert!((0..5000)
+            .filter(|c| c % 10 != 3)
+            .all(|counter| window.accept(counter)));
+        // What is behind the horizon, and the rest when it is over.
+        assert!(window.path().lost >= (5000 - HORIZON) / 10 - 6 && window.path().lost < 400);
+        assert_eq!(window.path_at_end().lost, 500);
+        // One that comes very late is still taken for lost, and received.
+        assert!(window.accept(3));
+        assert_eq!(window.path_at_end().lost, 500);
+        assert_eq!((window.path().received, window.path().reordered), (4501, 1));
+    }
+
+    #[test]
+    fn a_jump_loses_what_it_jumps_over() {
+        for jump in [
+            1, 63, 64, 65, 1000, 1023, 1024, 1025, 8127, 8128, 8192, 9000, 100_000,
+        ] {
+            let mut window = ReplayWindow::new();
+            assert!(window.accept(0) && window.accept(jump));
+            assert_eq!(window.path_at_end().lost, jump - 1);
+        }
+        let mut window = ReplayWindow::new();
+        assert!(window.accept(REJECT_AFTER_MESSAGES - 1));
+        assert_eq!(window.path_at_end().lost, REJECT_AFTER_MESSAGES - 1);
+    }
+
+    #[test]
+    fn paths_of_disorder() -> Result {
+        let mut numbers = Numbers(9);
+        for disorder in [2, 30, 500, 3000] {
+            let mut sent = 0u64;
+            let counters = core::iter::from_fn(|| {
+                sent +=
+                    u64::from(numbers.below(20) != 0) + u64::from(numbers.below(300) == 0) * 200;
+                Some(sent.saturating_sub(u64::from(numbers.below(disorder))))
+            });
+            assert!(agree_on_paths(counters.take(4000))?);
+        }
+        Ok(())
+    }
 
     #[test]
     fn the_window_has_the_documented_size() {

@@ -65,6 +65,14 @@ impl<'a> Attribute<'a> {
         self.first().map(u32::from_ne_bytes)
     }
 
+    /// Reads the payload as a number of four or eight bytes (`nla_get_uint`).
+    pub(crate) fn uint(&self) -> Option<u64> {
+        match self.payload.len() {
+            8 => self.first().map(u64::from_ne_bytes),
+            _ => self.u32().map(u64::from),
+        }
+    }
+
     /// Returns the payload as an array if it has exactly that length.
     pub(crate) fn array<const N: usize>(&self) -> Option<&'a [u8; N]> {
         self.payload.try_into().ok()

@@ -80,6 +80,12 @@ impl Writer<'_> {
         })
     }
 
+    /// Appends a number as four bytes if it fits, else as eight (`nla_put_uint`).
+    pub(crate) fn put_uint(&mut self, kind: u16, value: u64) -> Result {
+        // SAFETY: `skb` is valid by the type invariant.
+        to_result(unsafe { bindings::nla_put_uint(self.skb.as_ptr(), kind.into(), value) })
+    }
+
     /// Appends a string with its NUL (`nla_put_string`).
     pub(crate) fn put_string(&mut self, kind: u16, value: &CStr) -> Result {
         self.put(kind, value.to_bytes_with_nul())
@@ -211,6 +217,58 @@ impl<'a> Deref for Message<'a> {
 impl<'a> DerefMut for Message<'a> {
     fn deref_mut(&mut self) -> &mut Writer<'a> {
         &mut self.inside
+    }
+}
+
+/// A message in a buffer of its own.
+///
+/// # Invariants
+///
+/// `skb` is a netlink buffer that this object owns.
+pub(super) struct Single {
+    skb: NonNull<bindings::sk_buff>,
+}
+
+impl Single {
+    /// Makes a message; `port` and `sequence` are those of the request that it answers, zeros for none.
+    ///
+    /// Context: process context. Errors: `ENOMEM`, those of `write`.
+    pub(super) fn new(
+        family: &bindings::genl_family,
+        command: u8,
+        (port, sequence): (u32, u32),
+        write: impl FnOnce(&mut Writer<'_>) -> Result,
+    ) -> Result<Self> {
+        // SAFETY: May always be called from process context.
+        let skb = NonNull::new(unsafe { bindings::genlmsg_new() }).ok_or(ENOMEM)?;
+        // INVARIANT: Just made.
+        let this = Self { skb };
+        // SAFETY: The buffer is valid, and the family registered or never used.
+        let header =
+            unsafe { bindings::genlmsg_put(skb.as_ptr(), port, sequence, family, 0, command) };
+        // INVARIANT: The message was just begun, and the buffer is ours alone.
+        let mut message = Message {
+            header: NonNull::new(header).ok_or(EMSGSIZE)?,
+            inside: Writer {
+                skb,
+                _buffer: PhantomData,
+            },
+        };
+        write(&mut message)?;
+        message.end();
+        Ok(this)
+    }
+
+    /// Gives the buffer away.
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
+        core::mem::ManuallyDrop::new(self).skb.as_ptr()
+    }
+}
+
+impl Drop for Single {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::nlmsg_free(self.skb.as_ptr()) };
     }
 }
 

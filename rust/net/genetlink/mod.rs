@@ -27,7 +27,12 @@ use kernel::{
     types::Opaque,
 };
 
-use crate::{bindings, net::namespace::Net};
+use self::message::Single;
+use crate::{
+    bindings,
+    net::{device::NetDevice, namespace::Net},
+    rcu,
+};
 
 pub(crate) use self::{
     attribute::{Attribute, Attributes, Malformed, Step, Table},
@@ -102,6 +107,48 @@ pub(crate) trait Do: 'static {
     ///
     /// Context: process context, may sleep. Runs in parallel with other requests and dumps.
     fn handle(request: &Request<'_>) -> Result;
+}
+
+/// A command that is answered with one message (a `doit` operation).
+pub(crate) trait Get: 'static {
+    /// The command's number, in the answer, too.
+    const COMMAND: u8;
+
+    /// What its attributes must look like.
+    const POLICY: &'static [Policy];
+
+    /// Handles a request. Context: process context, may sleep. Runs in parallel with others.
+    fn answer(request: &Request<'_>, message: &mut Writer<'_>) -> Result;
+}
+
+/// The C callbacks of a [`Get`].
+struct GetCallbacks<T>(PhantomData<T>);
+
+impl<T: Get> GetCallbacks<T> {
+    /// # Safety
+    ///
+    /// Generic netlink calls this as a `doit` callback: `info` is valid during the call.
+    unsafe extern "C" fn doit(
+        _skb: *mut bindings::sk_buff,
+        info: *mut bindings::genl_info,
+    ) -> ffi::c_int {
+        from_result(|| {
+            let info = NonNull::new(info).ok_or(EINVAL)?;
+            // SAFETY: By the safety requirement; nobody writes to the message.
+            let request = unsafe { Request::new(info) };
+            // SAFETY: As above; the family is the one that the callback is of.
+            let (family, asked_by) = unsafe {
+                let info = info.as_ref();
+                (&*info.family, (info.snd_portid, info.snd_seq))
+            };
+            let answer = Single::new(family, T::COMMAND, asked_by, |message| {
+                T::answer(&request, message)
+            })?;
+            // SAFETY: As above. The callee takes the buffer.
+            to_result(unsafe { bindings::genlmsg_reply(answer.into_raw(), info.as_ptr()) })?;
+            Ok(0)
+        })
+    }
 }
 
 /// Whether a dump has come to its end.
@@ -263,7 +310,7 @@ impl<T: Dump> DumpCallbacks<T> {
 ///
 /// # Invariants
 ///
-/// The callbacks are those of one [`Do`] or [`Dump`], with its policy, which is never freed.
+/// The callbacks are those of one [`Do`], [`Get`] or [`Dump`], with its policy, which is never freed.
 #[repr(transparent)]
 pub(crate) struct Operation(bindings::genl_split_ops);
 
@@ -280,6 +327,26 @@ impl Operation {
                 __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_1 {
                     pre_doit: None,
                     doit: Some(DoCallbacks::<T>::doit),
+                    post_doit: None,
+                },
+            },
+            policy: policy::as_ptr(T::POLICY),
+            maxattr: policy::max_type(T::POLICY),
+            cmd: T::COMMAND,
+            internal_flags: 0,
+            flags: (bindings::GENL_UNS_ADMIN_PERM | bindings::GENL_CMD_CAP_DO) as u8,
+            validate: 0,
+        })
+    }
+
+    /// As [`Self::admin_do`], for a command that is answered.
+    pub(crate) const fn admin_get<T: Get>() -> Self {
+        // INVARIANT: As the type demands.
+        Self(bindings::genl_split_ops {
+            __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
+                __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_1 {
+                    pre_doit: None,
+                    doit: Some(GetCallbacks::<T>::doit),
                     post_doit: None,
                 },
             },
@@ -313,12 +380,42 @@ impl Operation {
     }
 }
 
+/// A multicast group of a family (`struct genl_multicast_group`).
+#[repr(transparent)]
+pub(crate) struct Group(bindings::genl_multicast_group);
+
+// SAFETY: A group is never written after its construction.
+unsafe impl Sync for Group {}
+
+impl Group {
+    /// A group that may be joined with `CAP_NET_ADMIN` in the user namespace that owns the socket's network namespace
+    /// (`GENL_MCAST_CAP_NET_ADMIN`). For constants: a name of more than 15 bytes fails the build.
+    pub(crate) const fn admin(name: &'static CStr) -> Self {
+        Self(bindings::genl_multicast_group {
+            name: array_of(name),
+            flags: bindings::WIREGUARD_MCAST_CAP_NET_ADMIN as u8,
+        })
+    }
+}
+
+/// A name as the C side keeps it.
+const fn array_of<const N: usize>(name: &'static CStr) -> [ffi::c_char; N] {
+    let name = name.to_bytes_with_nul();
+    let mut array = [0; N];
+    let mut i = 0;
+    while i < name.len() {
+        array[i] = name[i];
+        i += 1;
+    }
+    array
+}
+
 /// A generic netlink family (`struct genl_family`), present in every network namespace, whose
 /// commands run in parallel.
 ///
 /// # Invariants
 ///
-/// The operations are `'static`, and the name is terminated.
+/// The operations and groups are `'static`, and the name is terminated.
 #[repr(transparent)]
 pub(crate) struct Family(Opaque<bindings::genl_family>);
 
@@ -335,8 +432,10 @@ impl Family {
         name: &'static CStr,
         version: u32,
         operations: &'static [Operation],
+        groups: &'static [Group],
     ) -> Self {
         assert!(operations.len() <= u8::MAX as usize, "too many operations");
+        assert!(groups.len() <= u8::MAX as usize, "too many groups");
         let mut i = 1;
         while i < operations.len() {
             assert!(
@@ -352,31 +451,28 @@ impl Family {
         if cfg!(target_endian = "big") {
             flags = flags.reverse_bits();
         }
-        let mut family = bindings::genl_family {
+        let family = bindings::genl_family {
+            name: array_of(name),
             version,
             _bitfield_1: bindings::__BindgenBitfieldUnit::new([flags]),
             n_split_ops: operations.len() as u8,
             // `Operation` is a transparent wrapper.
             split_ops: operations.as_ptr().cast(),
+            n_mcgrps: groups.len() as u8,
+            // So is `Group`.
+            mcgrps: groups.as_ptr().cast(),
             module: module.as_ptr().cast(),
             // SAFETY: All other fields are numbers and optional pointers, for which zero is valid.
             ..unsafe { core::mem::zeroed() }
         };
-        let name = name.to_bytes_with_nul();
-        let mut i = 0;
-        while i < name.len() {
-            family.name[i] = name[i];
-            i += 1;
-        }
         // INVARIANT: As just built.
         Self(Opaque::new(family))
     }
 
     /// Makes the family reachable.
     ///
-    /// A module that registers a family does so last: nothing waits for the dumps that are under
-    /// way when a [`Registration`] goes, but they keep the module from being unloaded, once it has
-    /// loaded.
+    /// A module that registers a family does so before there is anything to dump: nothing waits for the dumps that
+    /// are under way when a [`Registration`] goes, but they keep the module from being unloaded, once it has loaded.
     ///
     /// Context: process context. Errors: `EEXIST` if there is a family of that name, `ENOMEM`.
     pub(crate) fn register(&'static self) -> Result<Registration> {
@@ -384,6 +480,38 @@ impl Family {
         to_result(unsafe { bindings::genl_register_family(self.0.get()) })?;
         // INVARIANT: Just registered.
         Ok(Registration(self))
+    }
+
+    /// Returns whether anybody in the namespace that a device is in has joined the group of this number. Context: any.
+    #[inline]
+    pub(crate) fn has_listeners(&'static self, group: u32, dev: &NetDevice) -> bool {
+        let _guard = rcu::read_lock();
+        // SAFETY: The device is valid, and its namespace for as long as the guard is held; it has its socket of generic
+        // netlink until all its devices are gone. Before the family is registered it has no number that anybody can join.
+        unsafe {
+            let net = bindings::dev_net(dev.as_raw());
+            bindings::genl_has_listeners(self.0.get(), net, group)
+        }
+    }
+
+    /// Sends a message to all in a namespace who have joined the group of this number.
+    ///
+    /// To be called between [`Self::register`] and the end of the [`Registration`]. Context: process context, may
+    /// sleep. Errors: `ENOMEM`, those of `write`, `ESRCH` if there is nobody, `ENOBUFS` if somebody has no room.
+    pub(crate) fn multicast(
+        &'static self,
+        net: &Net,
+        group: u32,
+        command: u8,
+        write: impl FnOnce(&mut Writer<'_>) -> Result,
+    ) -> Result {
+        // SAFETY: The family is valid, and only its registration writes to it.
+        let family = unsafe { &*self.0.get() };
+        let message = Single::new(family, command, (0, 0), write)?;
+        // SAFETY: All are valid. The callee takes the buffer.
+        to_result(unsafe {
+            bindings::genlmsg_multicast_netns(family, net.as_raw(), message.into_raw(), group)
+        })
     }
 }
 

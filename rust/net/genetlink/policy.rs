@@ -82,6 +82,11 @@ impl Policy {
         Self::simple(bindings::NLA_U64, 0)
     }
 
+    /// Four or eight bytes (`NLA_UINT`).
+    pub(crate) const fn uint() -> Self {
+        Self::simple(bindings::NLA_UINT, 0)
+    }
+
     /// A `u32` with no bit set outside `mask` (`NLA_POLICY_MASK(NLA_U32, mask)`).
     pub(crate) const fn u32_mask(mask: u32) -> Self {
         // INVARIANT: `NLA_VALIDATE_MASK` selects `mask`.

@@ -2,15 +2,21 @@
 
 use super::Numbers;
 use crate::messages::REJECT_AFTER_MESSAGES;
-use crate::replay::{ReplayWindow, WINDOW};
-use std::collections::HashSet;
+use crate::replay::{Path, ReplayWindow, WINDOW};
+use std::collections::BTreeSet;
+
+/// How far behind the greatest counter's word, in counters, one is looked for.
+const HORIZON: u64 = 16 * 64;
 
 /// The rule itself: each counter once, none further than the window behind the greatest, none after
 /// the last.
 #[derive(Default)]
 struct Rule {
     greatest: Option<u64>,
-    seen: HashSet<u64>,
+    seen: BTreeSet<u64>,
+    path: Path,
+    /// All counters below this have been looked for.
+    looked_to: u64,
 }
 
 impl Rule {
@@ -28,11 +34,35 @@ impl Rule {
         {
             return false;
         }
-        if !self.seen.insert(counter) {
+        if self.seen.contains(&counter) {
+            self.path.duplicate += 1;
             return false;
         }
+        if self.greatest.is_some_and(|greatest| counter < greatest) {
+            self.path.reordered += 1;
+        } else {
+            // Before it is there.
+            self.look_to(((counter / 64 + 1) * 64).saturating_sub(HORIZON));
+        }
+        self.path.received += 1;
+        self.seen.insert(counter);
         self.greatest = self.greatest.max(Some(counter));
         true
+    }
+
+    /// Looks for all counters up to this one.
+    fn look_to(&mut self, end: u64) {
+        if end > self.looked_to {
+            let came = self.seen.range(self.looked_to..end).count() as u64;
+            self.path.lost += end - self.looked_to - came;
+            self.looked_to = end;
+        }
+    }
+
+    /// What has become of the messages when no others come.
+    fn path_at_end(&mut self) -> Path {
+        self.look_to(self.greatest.map_or(0, |greatest| greatest + 1));
+        self.path
     }
 }
 
@@ -43,12 +73,42 @@ fn check(counters: impl IntoIterator<Item = u64>) {
         let expected = rule.accept(counter);
         assert_eq!(window.would_accept(counter), expected, "{counter}");
         assert_eq!(window.accept(counter), expected, "{counter}");
+        assert_eq!(window.path(), rule.path, "{counter}");
         assert!(!window.accept(counter), "{counter} twice");
+        assert!(!rule.accept(counter));
+        assert_eq!(window.path(), rule.path, "{counter} twice");
         assert_eq!(
             window.next(),
             rule.greatest.map_or(0, |greatest| greatest + 1)
         );
     }
+    assert_eq!(window.path_at_end(), rule.path_at_end());
+}
+
+#[test]
+fn a_path_with_losses_and_disorder() {
+    let mut numbers = Numbers(22);
+    for disorder in [1, 2, 30, 500, 3000, 9000] {
+        let mut sent = 0;
+        check((0..20_000).map(|_| {
+            sent += u64::from(numbers.below(20) != 0) + u64::from(numbers.below(300) == 0) * 200;
+            sent.saturating_sub(numbers.below(disorder))
+        }));
+    }
+}
+
+#[test]
+fn what_is_lost_is_counted_once() {
+    let mut window = ReplayWindow::new();
+    assert_eq!(window.path_at_end(), Path::default());
+    assert!((0..5000).filter(|c| c % 10 != 3).all(|c| window.accept(c)));
+    // What is behind the horizon, and the rest when it is over.
+    assert_eq!(window.path().lost, 403);
+    assert_eq!(window.path_at_end().lost, 500);
+    // One that comes very late stays among those, and is received.
+    assert!(window.accept(3));
+    assert_eq!(window.path_at_end().lost, 500);
+    assert_eq!((window.path().received, window.path().reordered), (4501, 1));
 }
 
 #[test]
