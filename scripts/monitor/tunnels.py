@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the module tells of its devices and peers, as dictionaries; an endpoint is a string, as wg(8) shows it."""
+
+import contextlib
+import errno
+import os
+import socket
+
+from pyroute2 import IPRoute
+from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.generic import GenericNetlinkSocket
+
+from spec import Spec
+
+SPEC = Spec(os.path.join(os.path.dirname(os.path.realpath(__file__)), "wg-monitor.yaml"))
+
+
+class Trouble(Exception):
+    """What the user is told in one line."""
+
+
+class Socket(GenericNetlinkSocket):
+    # What is wrong is said once, and not by pyroute2.
+    module_err_level = "debug"
+
+    def __init__(self, set_name):
+        super().__init__()
+        self.set_name = set_name
+        try:
+            self.bind(SPEC.name, SPEC.message(set_name))
+        except NetlinkError as error:
+            if error.code != errno.ENOENT:
+                raise
+            raise Trouble(no_family()) from None
+
+    def request(self, command, flags, attributes):
+        message = self.marshal.msg_map[self.prid]()
+        message["cmd"] = SPEC.commands[command]
+        message["version"] = 1
+        message["attrs"] = list(attributes.items())
+        return self.nlm_request(message, self.prid, NLM_F_REQUEST | flags)
+
+    def plain(self, message):
+        told = SPEC.plain(self.set_name, message)
+        for name in ("endpoint", "old_endpoint"):
+            if name in told:
+                told[name] = endpoint(**told[name])
+        return told
+
+
+def no_family():
+    if os.path.isdir("/sys/module/wireguard"):
+        return "the module wireguard that is loaded is the C driver, or too old: it does not tell what its tunnels do"
+    return "the module wireguard is not loaded: modprobe wireguard"
+
+
+def endpoint(addr, port, scope_id=0):
+    if scope_id:
+        with contextlib.suppress(OSError):
+            scope_id = socket.if_indextoname(scope_id)
+        addr = f"{addr}%{scope_id}"
+    return f"[{addr}]:{port}" if ":" in addr else f"{addr}:{port}"
+
+
+@contextlib.contextmanager
+def errors_in_words(device):
+    try:
+        yield
+    except NetlinkError as error:
+        match error.code:
+            case errno.ENODEV:
+                words = f"there is no device {device}"
+            case errno.EOPNOTSUPP:
+                words = f"{device} is not a WireGuard device"
+            case errno.EPERM:
+                words = "this needs root (CAP_NET_ADMIN in the network namespace)"
+            case _:
+                words = f"{device}: {os.strerror(error.code)}"
+        raise Trouble(words) from None
+
+
+class Tunnels:
+    def __init__(self):
+        self._devices, self._peers = Socket("device"), Socket("peer")
+
+    def device(self, name):
+        with errors_in_words(name):
+            return self._devices.plain(self._devices.request("device-get", 0, {"ifname": name})[0])
+
+    def devices(self, name=None):
+        """The device of this name, or all."""
+        if name is not None:
+            return [self.device(name)]
+        with IPRoute() as route:
+            names = [link.get_attr("IFLA_IFNAME") for link in route.get_links(kind="wireguard")]
+        out = []
+        for each in names:
+            try:
+                out.append(self.device(each))
+            except Trouble:
+                # It may have been deleted or renamed since.
+                if os.path.exists(f"/sys/class/net/{each}"):
+                    raise
+        return out
+
+    def peers(self, device, generation=0):
+        """The peers of a device: all, or those that changed after a generation."""
+        wanted = {"ifindex": device["ifindex"]} | ({"generation": generation} if generation else {})
+        with errors_in_words(device["ifname"]):
+            return [self._peers.plain(message) for message in self._peers.request("peer-get", NLM_F_DUMP, wanted)]
+
+    def everything(self, name=None):
+        """The device of this name, or all, each with its peers in place of their number."""
+        return [device | {"peers": self.peers(device)} for device in self.devices(name)]
+
+
+class Events(Socket):
+    """The notifications: read() waits for some."""
+
+    def __init__(self):
+        super().__init__("peer")
+        try:
+            self.add_membership("peers")
+        except PermissionError:
+            raise Trouble("this needs root (CAP_NET_ADMIN in the network namespace)") from None
+
+    def read(self):
+        """Names of events, each with what it tells; raises OverflowError when messages were lost."""
+        try:
+            messages = self.get()
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            raise OverflowError from None
+        return [(SPEC.command_names[each["cmd"]].removesuffix("-ntf"), self.plain(each)) for each in messages if each["cmd"] in SPEC.command_names]
