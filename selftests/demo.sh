@@ -26,6 +26,9 @@ PICTURE
 [ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
 quiet_kernel_begin
 conf=$net_tmp/conf
+# What tells of tunnels: the C driver has nothing of the kind.
+monitor=$here/../scripts/monitor/wg-monitor
+monitored() { [ -n "${watching-}" ]; }
 marker='a private letter, which nobody on the way may read'
 
 chapter "The internet: routers, cables, and two homes"
@@ -139,6 +142,15 @@ chapter "evas-android walks out of the house: from the wireless network to the m
 endpoint_of() { on server wg show wg0 endpoints | awk -v k="${public[$1]}" '$1 == k { print $2 }'; }
 listen lan-host "$net_tmp/echo.log" ncat -lk 7 -e /bin/cat
 soon 10 listening lan-host 7
+# From here on somebody at home looks at what happens to the server's peers.
+on server "$monitor" watch wg0 >"$net_tmp/events" 2>&1 &
+watching=$!
+if soon 20 on server grep -qE '^[0-9a-f]+ +16 +[0-9]+ +[0-9a-f]*[1-9a-f]' /proc/net/netlink; then
+	note "the server runs wg-monitor watch; evas-android is ${public[evas-android]:0:8}…"
+else
+	note "no wg-monitor: $(cat "$net_tmp/events")"
+	watching=''
+fi
 coproc call { ip netns exec evas-android timeout 60 ncat 192.168.77.10 7; }
 say_and_hear() {
 	local heard
@@ -156,6 +168,13 @@ walk_out() {
 check "she loses one network and finds another (WireGuard is not told)" walk_out
 check "the same connection goes on: she still hears her own words" say_and_hear 'on the street'
 check_prints "the server has learned her new endpoint: mobile's address" '^203\.0\.113\.30:' endpoint_of evas-android
+# told WORDS REGEX: what watch said.
+told() {
+	soon 10 grep -Eq -- "$2" "$net_tmp/events"
+	check_prints "$1" "$2" cat "$net_tmp/events"
+}
+! monitored || told "and wg-monitor watch tells that she moved, and from where to where" \
+	"wg0 ${public[evas-android]:0:8}… moved from 203\.0\.113\.21:[0-9]+ to 203\.0\.113\.30:[0-9]+"
 check_prints "her configuration is as it was" '^198\.51\.100\.1:51820$' bash -c "ip netns exec evas-android wg show wg0 endpoints | cut -f 2"
 check "and home can call her there" on lan-host ping -c 2 -i 0.2 -W 5 10.8.0.3
 exec {call[1]}>&-
@@ -172,6 +191,19 @@ check_equal "not one arrived at lan-host" "$(tcpdump -nr "$net_tmp/spoofed.pcap"
 check_equal "the server dropped and counted exactly these 3" "$(($(statistic server wg0 rx_frame_errors) - errors))" 3
 check "with his own address he still gets through" on adams-laptop ping -c 1 -W 5 192.168.77.10
 ip -n adams-laptop address del 10.8.0.77/32 dev wg0
+
+chapter "Somebody on the internet forges a packet"
+capture server wan "$net_tmp/overheard.pcap" src host 203.0.113.30 and udp dst port 51820
+check "evas-android writes home; internet-host has overheard it" on evas-android ping -c 2 -i 0.2 -W 5 10.8.0.1
+capture_end
+check "internet-host sends the server such a packet of her session, but cannot seal it" \
+	on internet-host "$here/monitor/forge.py" "$net_tmp/overheard.pcap" 198.51.100.1 51820
+check_prints "the server does not take its sender for her" '^203\.0\.113\.30:' endpoint_of evas-android
+if monitored; then
+	check_prints "it refused the packet, and counted why" 'dropped: +not authentic 1$' on server "$monitor" stats wg0
+	check_equal "to be forged is no event: nothing was told" "$(grep -c '192\.0\.2\.80' "$net_tmp/events")" 0
+	kill "$watching"
+fi
 
 chapter "No peer for a destination: the sender is told at once"
 # The moments of sending and of the answer, as the kernel recorded them: how fast this machine starts programs does not count.

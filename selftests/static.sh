@@ -59,6 +59,22 @@ specification() {
 }
 check "the description of wg-monitor is as the kernel's schema wants it, and rust/bindings/wg_monitor.h is made of it" specification
 
+chapter "Manual pages"
+# faultless PAGE...: in the build environment, which has man and mandoc.
+faultless() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment bash -c '\''
+		for page; do
+			warnings=$({ man --warnings -Tutf8 -l "$page" >/dev/null; mandoc -T lint -W warning "$page"; } 2>&1) && [ -z "$warnings" ] || { echo "$page: $warnings"; exit 1; }
+		done'\'' faultless "$@"' - "$project" "$@"
+}
+check "man and mandoc have nothing to say about them" faultless ./scripts/monitor/*.[1-9]
+finds_faults() {
+	local page=build/test-logs/page.8
+	mkdir -p "${page%/*}" && sed 's/^\.EE$//; s/^\.SH COUNTERS/.SJ COUNTERS/' scripts/monitor/wg-monitor.8 >"$page" && ! faultless "./$page"
+}
+check "but they have about a page that was made wrong" finds_faults
+
 chapter "Licence"
 unlicensed() { # unlicensed FOLDER: prints what states no licence in its first two lines
 	local file bad=0
