@@ -14,8 +14,8 @@ chapter "A tunnel: ours, a router, and wireguard-go"
 check "the scene is built" build_the_scene || finish
 
 chapter "The path"
-# A router that does this to what goes to ours: 20,000 messages, then as many without as the replay window holds, so that all that
-# were lost are known to be.
+# A router that does this to what goes to ours: 20,000 messages, and then no more to a thousand, so that those that were
+# lost of the former are known to be.
 listen kernel /dev/null ncat -klu 9
 soon 10 listening kernel 9 u
 on router nft -f - <<-'NFT'
@@ -37,7 +37,7 @@ path() {
 	on router tc qdisc add dev left root netem limit 10000 "$@"
 	send 20000 1000
 	on router tc qdisc change dev left root netem limit 10000
-	[ "$kind" != lost ] || send 8300 500
+	[ "$kind" != lost ] || send 1000 1000
 	sleep 0.5
 	on router tc -s -j qdisc show dev left >"$net_tmp/netem"
 	came=$(on router nft -j list counter ip path came | python3 -c 'import json, sys; print(*(e["counter"]["packets"] for e in json.load(sys.stdin)["nftables"] if "counter" in e))')

@@ -25,8 +25,10 @@ class Watch:
         self._show = show
         self._tunnels = Tunnels()
         self._events = Events()
-        # The generations of what was told so far, by the index of the device.
+        # The generations of the devices when all was known that had happened, and since then those of what was told of peers:
+        # not all that has a smaller generation comes earlier.
         self._generations = {each["ifindex"]: each["generation"] for each in self._tunnels.devices(device)}
+        self._told = {}
 
     def tell(self, name, told):
         self._show(datetime.datetime.now(), name, told)
@@ -46,21 +48,22 @@ class Watch:
                 continue
             for name, told in events:
                 if self._wanted in (None, told["ifname"]):
-                    index = told["ifindex"]
-                    self._generations[index] = max(self._generations.get(index, 0), told["generation"])
+                    self._told[told["ifindex"], told["public_key"]] = told["generation"]
                     self.tell(name, told)
 
     def catch_up(self):
-        """Tells what changed since the last event that was read."""
-        before = self._generations
-        self._generations = {}
+        """Tells what changed and was not told."""
+        before, self._generations = self._generations, {}
+        already, self._told = self._told, {}
         for device in self._tunnels.devices(self._wanted):
-            known = before.get(device["ifindex"], 0)
-            self._generations[device["ifindex"]] = device["generation"]
+            index = device["ifindex"]
+            known = before.get(index, 0)
+            self._generations[index] = device["generation"]
             if device["removal_generation"] > known:
                 self.tell("removed", {name: device[name] for name in ("ifindex", "ifname", "generation")})
             for peer in self._tunnels.peers(device, known):
-                self.tell("changed", peer)
+                if peer["generation"] > already.get((index, peer["public_key"]), 0):
+                    self.tell("changed", peer)
 
 
 def run(arguments):
