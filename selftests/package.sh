@@ -33,6 +33,8 @@ again() { (umask 077 && sleep 1 && "$project/scripts/deb" "$work/second") && cmp
 check "a second build, at another time and with another umask, gives the same bytes" again
 check "lintian has nothing to say" in_environment --at "$(inside "$work/first")" \
 	lintian --allow-root --fail-on error,warning --tag-display-limit 0 "$(basename "$work"/first/*.changes)"
+check_equal "the program, its two manual pages, the dashboard and the specification are in it" "$(dpkg-deb -c "$work"/first/*.deb |
+	grep -cE ' \./usr/(bin/wg-monitor -> .*|share/man/man8/wg-monitor\.8\.gz|share/man/man4/wireguard-rust\.4\.gz|share/wg-monitor/(wg-monitor|dashboard\.json|wg-monitor\.yaml))$')" 6
 
 chapter "DKMS and the kernel $release"
 # A package of the source that is here already, and the headers, of which libelf of backports is not needed.
@@ -56,6 +58,7 @@ check "a file that make install left" inner "mkdir -p /lib/modules/$release/upda
 check "the package installs" inner 'dpkg --force-depends -i first/*.deb' || finish
 check_prints "the module is built, signed, and what modprobe loads" 'DKMS module signing key' \
 	inner "modinfo -k $release -F filename wireguard | grep updates/dkms && modinfo -k $release -F signer wireguard"
+check_prints "the program runs" 'error: the module wireguard' inner 'wg-monitor stats'
 same_code() {
 	"$project/scripts/module" && inner "
 		xz -dc /lib/modules/$release/updates/dkms/wireguard.ko.xz >ours.ko && cp $(inside "$kernel")/module/wireguard.ko other.ko
@@ -87,6 +90,7 @@ skipped "one whose source is not here" "it needs linux-source-.* of its own vers
 
 chapter "Without the package"
 check "it is purged" inner "dpkg --force-depends --purge wireguard-rust-dkms && ! ls ${state%/*}"
+check "nothing of the program stays" inner '! ls -d /usr/share/wg-monitor /usr/bin/wg-monitor'
 check "the C module is back, byte for byte" inner 'sha256sum -c sum'
 check "and nothing else of that name" inner "[ \$(find /lib/modules -name 'wireguard.ko*' | wc -l) = 1 ]"
 finish

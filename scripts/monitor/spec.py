@@ -3,6 +3,7 @@
 that no number is written down twice."""
 
 import base64
+import functools
 import ipaddress
 
 import yaml
@@ -35,19 +36,16 @@ class Spec:
         self.name = spec["name"]
         self.commands = numbered(spec["operations"]["list"], 1)
         self.command_names = {number: name for name, number in self.commands.items()}
-        self._sets = {each["name"]: each["attributes"] for each in spec["attribute-sets"]}
+        # By the name of the set, and then that of the attribute.
+        self._sets = {each["name"]: {it["name"]: it for it in each["attributes"]} for each in spec["attribute-sets"]}
         self._enums = {each["name"]: each["entries"] for each in spec["definitions"] if each["type"] == "enum"}
-
-    def attributes(self, set_name):
-        """The names of a set's attributes, in their order."""
-        return [key(each["name"]) for each in self._sets[set_name]]
 
     def message(self, set_name):
         """The class of messages with attributes of this set."""
         return type(set_name, (genlmsg,), self._members(set_name))
 
     def _members(self, set_name):
-        attributes = self._sets[set_name]
+        attributes = self._sets[set_name].values()
         numbers = numbered(attributes, 1)
         members, nla_map = {"uint": staticmethod(uint)}, []
         for attribute in attributes:
@@ -62,9 +60,9 @@ class Spec:
 
     def plain(self, set_name, message):
         """A message as a dictionary. Its keys are the names of the specification, with underscores; bytes are in base64."""
-        attributes = {each["name"]: each for each in self._sets[set_name]}
+        attributes = self._sets[set_name]
         # What a later module may tell is passed over.
-        return {key(name): self._value(attributes[name], raw) for name, raw in message["attrs"] if name in attributes}
+        return {key(each.name): self._value(attributes[each.name], each.value) for each in message["attrs"] if each.name in attributes}
 
     def _value(self, attribute, raw):
         if attribute["type"] == "nest":
@@ -78,5 +76,6 @@ class Spec:
         return raw
 
 
+@functools.cache
 def key(name):
     return name.replace("-", "_")

@@ -8,8 +8,9 @@ import socket
 
 from pyroute2 import IPRoute
 from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
+from pyroute2.netlink.nlsocket import NetlinkSocket
 
 from spec import Spec
 
@@ -35,11 +36,14 @@ class Socket(GenericNetlinkSocket):
             raise Trouble(no_family()) from None
 
     def request(self, command, flags, attributes):
+        """What is answered, one after the other."""
         message = self.marshal.msg_map[self.prid]()
         message["cmd"] = SPEC.commands[command]
         message["version"] = 1
         message["attrs"] = list(attributes.items())
-        return self.nlm_request(message, self.prid, NLM_F_REQUEST | flags)
+        # GenericNetlinkSocket's would keep all of a dump.
+        for answer in NetlinkSocket.nlm_request(self, message, self.prid, NLM_F_REQUEST | flags):
+            yield self.plain(answer)
 
     def plain(self, message):
         told = SPEC.plain(self.set_name, message)
@@ -86,7 +90,8 @@ class Tunnels:
 
     def device(self, name):
         with errors_in_words(name):
-            return self._devices.plain(self._devices.request("device-get", 0, {"ifname": name})[0])
+            (device,) = self._devices.request("device-get", 0, {"ifname": name})
+            return device
 
     def devices(self, name=None):
         """The device of this name, or all."""
@@ -107,8 +112,12 @@ class Tunnels:
     def peers(self, device, generation=0):
         """The peers of a device: all, or those that changed after a generation."""
         wanted = {"ifindex": device["ifindex"]} | ({"generation": generation} if generation else {})
-        with errors_in_words(device["ifname"]):
-            return [self._peers.plain(message) for message in self._peers.request("peer-get", NLM_F_DUMP, wanted)]
+        peers = []
+        # Of peers that come and go meanwhile those are told that were there when it was their turn.
+        with errors_in_words(device["ifname"]), contextlib.suppress(NetlinkDumpInterrupted):
+            for peer in self._peers.request("peer-get", NLM_F_DUMP, wanted):
+                peers.append(peer)
+        return peers
 
     def everything(self, name=None):
         """The device of this name, or all, each with its peers in place of their number."""

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""screen.py COLUMNS LINES SECONDS KEYS COMMAND...: runs a command in a terminal of that size, waits, types the keys, prints what
-the terminal showed before the last of them, and ends as the command does."""
+"""screen.py COLUMNS LINES SECONDS KEYS COMMAND...: runs a command in a terminal of that size, waits, types the keys with as long a pause
+after each, prints what the terminal showed before the last of them, and ends as the command does."""
 
 import fcntl
 import os
@@ -40,12 +40,14 @@ def look(seconds):
 look(seconds)
 for key in keys[:-1]:
     os.write(terminal, key.encode())
-    look(1)
+    look(seconds)
 print(*screen.display, sep="\n")
 os.write(terminal, keys[-1].encode())
-look(5)
-ended, status = os.waitpid(child, os.WNOHANG)
-if not ended:
-    os.kill(child, 9)
-    sys.exit("it did not end")
-sys.exit(os.waitstatus_to_exitcode(status))
+look(seconds)
+for _ in range(100):
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.1)
+os.kill(child, 9)
+sys.exit("it did not end")
