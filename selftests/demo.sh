@@ -174,7 +174,7 @@ told() {
 	check_prints "$1" "$2" cat "$net_tmp/events"
 }
 ! monitored || told "and wg-monitor watch tells that she moved, and from where to where" \
-	"wg0 ${public[evas-android]:0:8}… moved from 203\.0\.113\.21:[0-9]+ to 203\.0\.113\.30:[0-9]+"
+	"wg0 $(shown evas-android) moved from 203\.0\.113\.21:[0-9]+ to 203\.0\.113\.30:[0-9]+"
 check_prints "her configuration is as it was" '^198\.51\.100\.1:51820$' bash -c "ip netns exec evas-android wg show wg0 endpoints | cut -f 2"
 check "and home can call her there" on lan-host ping -c 2 -i 0.2 -W 5 10.8.0.3
 exec {call[1]}>&-

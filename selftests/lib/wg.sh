@@ -29,3 +29,5 @@ transfer() {
 # handshake_time HOST INTERFACE PEERKEY: seconds since 1970, 0 if never.
 handshake_time() { on "$1" wg show "$2" latest-handshakes | awk -v k="$3" '$1 == k { print $2 }'; }
 
+# shown KEYNAME: a peer as wg-monitor shows it to people, for a regular expression.
+shown() { local key=${public[$1]:0:8}; echo "${key//+/\\+}…"; }
