@@ -27,7 +27,7 @@ PICTURE
 quiet_kernel_begin
 conf=$net_tmp/conf
 # What tells of tunnels: the C driver has nothing of the kind.
-monitor=$here/../scripts/monitor/wg-monitor
+monitor=${here%/*}/scripts/monitor/wg-monitor
 monitored() { [ -n "${watching-}" ]; }
 marker='a private letter, which nobody on the way may read'
 
@@ -142,13 +142,13 @@ chapter "evas-android walks out of the house: from the wireless network to the m
 endpoint_of() { on server wg show wg0 endpoints | awk -v k="${public[$1]}" '$1 == k { print $2 }'; }
 listen lan-host "$net_tmp/echo.log" ncat -lk 7 -e /bin/cat
 soon 10 listening lan-host 7
-# From here on somebody at home looks at what happens to the server's peers.
-on server "$monitor" watch wg0 >"$net_tmp/events" 2>&1 &
+# From here on somebody looks at what happens to the server's peers: what is told is shown at once.
+ip netns exec server "$monitor" watch wg0 > >(tee "$net_tmp/events" | sed -u 's/^/#   wg-monitor: /') 2>&1 &
 watching=$!
 if soon 20 on server grep -qE '^[0-9a-f]+ +16 +[0-9]+ +[0-9a-f]*[1-9a-f]' /proc/net/netlink; then
-	note "the server runs wg-monitor watch; evas-android is ${public[evas-android]:0:8}…"
+	note "the server runs wg-monitor watch, which names peers by their keys: evas-android is ${public[evas-android]:0:8}…"
 else
-	note "no wg-monitor: $(cat "$net_tmp/events")"
+	note "nothing is watched then"
 	watching=''
 fi
 coproc call { ip netns exec evas-android timeout 60 ncat 192.168.77.10 7; }
@@ -200,7 +200,9 @@ check "internet-host sends the server such a packet of her session, but cannot s
 	on internet-host "$here/monitor/forge.py" "$net_tmp/overheard.pcap" 198.51.100.1 51820
 check_prints "the server does not take its sender for her" '^203\.0\.113\.30:' endpoint_of evas-android
 if monitored; then
-	check_prints "it refused the packet, and counted why" 'dropped: +not authentic 1$' on server "$monitor" stats wg0
+	stats_of() { on server "$monitor" stats wg0 | sed -n "/${public[$1]//\//\\/}/,/^$/p"; }
+	show stats_of evas-android
+	check_prints "it refused the packet, and wg-monitor stats tells why" 'dropped: +not authentic 1$' stats_of evas-android
 	check_equal "to be forged is no event: nothing was told" "$(grep -c '192\.0\.2\.80' "$net_tmp/events")" 0
 	kill "$watching"
 fi

@@ -10,7 +10,6 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/monitor/scene.sh"
 
 modprobe -r wireguard
-quiet_kernel_begin
 
 chapter "Help, and what is wrong"
 check_prints "it tells its commands" 'prometheus +metrics' "$program" --help
@@ -51,6 +50,7 @@ says "none for events" 'this needs root' setpriv --reuid 65534 --clear-groups --
 says "top without a terminal" 'top needs a terminal' "$program" top
 
 chapter "A tunnel: ours, a router, and wireguard-go"
+quiet_kernel_begin
 keys absent
 check "the scene is built" build_the_scene || finish
 
@@ -113,6 +113,7 @@ objects() {
 }
 sleep 0.5
 check_prints "for programs the same are objects" '^endpoint handshake-failed peer-del peer-new peer-set session$' objects
+note "$(grep -m 1 '"event": "session"' "$net_tmp/json")"
 check_equal "as many as there are lines" "$(wc -l <"$net_tmp/json")" "$(wc -l <"$net_tmp/text")"
 check_equal "nothing is told to whom another device is of interest" "$(cat "$net_tmp/other")" ""
 check_equal "neither private nor preshared key is in any of it" \
@@ -199,7 +200,7 @@ check_prints "it has both devices' peers" '^2 peers, 1 up; by loss' cat "$net_tm
 check_prints "a line for a peer" "^wg0 +$user 10\.3\.0\.2:3 +up +[0-9.]+k?B +[0-9.]+k?B +0\.0 +[0-9]+ +0 *$" cat "$net_tmp/screen"
 check_prints "one that never was there" "^wg1 +$absent unknown +never" cat "$net_tmp/screen"
 check "in a small one, too" screen 30 3 8 q "$program" top --interval 0.5 wg0
-check_prints "and when it is broken off it sets the terminal back" '^back$' screen 80 24 15 $'\x03q' bash -c "'$program' top; stty | grep -q -- '-echo' || echo back; read -r -n 1"
+check_prints "and when it is broken off it sets the terminal back" '^back *$' screen 80 24 15 $'\x03q' bash -c "'$program' top; stty | grep -q -- '-echo' || echo back; read -r -n 1"
 
 chapter "prometheus"
 check "the metrics" bash -c "ip netns exec kernel '$program' prometheus >'$net_tmp/metrics'"
@@ -214,17 +215,17 @@ chapter "The dashboard, asked of Prometheus"
 mkdir "$net_tmp/web" "$net_tmp/prometheus"
 printf '%s\n' 'global: {scrape_interval: 5s}' 'scrape_configs: [{job_name: wireguard, static_configs: [{targets: ["127.0.0.1:8000"]}]}]' >"$net_tmp/prometheus.yml"
 check "its configuration is one" promtool check config "$net_tmp/prometheus.yml"
-on kernel bash -c "while '$program' prometheus >'$net_tmp/web/new'; do mv '$net_tmp/web/new' '$net_tmp/web/metrics'; done" &
+on kernel bash -c "while '$program' prometheus >'$net_tmp/web/new'; do mv '$net_tmp/web/new' '$net_tmp/web/metrics'; sleep 3; done" &
 background=($!)
 python3 -m http.server -b 127.0.0.1 -d "$net_tmp/web" 8000 >/dev/null 2>&1 &
 background+=($!)
 prometheus --config.file="$net_tmp/prometheus.yml" --storage.tsdb.path="$net_tmp/prometheus" --web.listen-address=127.0.0.1:9090 >"$net_tmp/prometheus.log" 2>&1 &
 background+=($!)
 ask() { "$here/monitor/dashboard.py" http://127.0.0.1:9090 "$@"; }
-sleep 40
-check "each query has an answer, of numbers" soon 120 ask "$here/../scripts/monitor/dashboard.json"
+sleep 20
+check "each query has an answer, of numbers" soon 120 ask "${program%/*}/dashboard.json"
 output 40
-sed 's/receive_bytes/received_bytes/' "$here/../scripts/monitor/dashboard.json" >"$net_tmp/wrong.json"
+sed 's/receive_bytes/received_bytes/' "${program%/*}/dashboard.json" >"$net_tmp/wrong.json"
 check_prints "which one about a metric that is not there has not" '^FAILED Received A' ask "$net_tmp/wrong.json"
 kill "${background[@]}" $pings
 wait "${background[@]}" $pings 2>/dev/null

@@ -5,10 +5,13 @@
 #   kernel: wg0 10.2.0.1, the module's      router              user: wgu 10.2.0.2, wireguard-go's
 #   eth0 10.1.0.1, port 1 ------------- left     right -------- eth0 10.3.0.2, port 2
 
-program=$here/../scripts/monitor/wg-monitor
+program=${here%/*}/scripts/monitor/wg-monitor
 # json FILE EXPRESSION: of what is in the file, as d.
 json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
 
+# The kernel tells when it loads this one.
+modprobe -a tun sch_netem
+[ -c /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }
 user_starts() {
 	mkdir -p /var/run/wireguard
 	ip netns exec user env LOG_LEVEL=error WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1 wireguard-go wgu >"$net_tmp/user.log" 2>&1 </dev/null
@@ -17,8 +20,6 @@ user_starts() {
 	ip -n user address add 10.2.0.2/24 dev wgu && ip -n user link set wgu mtu 1420 up
 }
 build_the_scene() {
-	modprobe -a tun sch_netem
-	[ -c /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }
 	keys kernel user
 	(umask 077; wg genpsk >"$net_tmp/psk")
 	host kernel router user && router router || return
