@@ -200,9 +200,9 @@ check "internet-host sends the server such a packet of her session, but cannot s
 	on internet-host "$here/monitor/forge.py" "$net_tmp/overheard.pcap" 198.51.100.1 51820
 check_prints "the server does not take its sender for her" '^203\.0\.113\.30:' endpoint_of evas-android
 if monitored; then
-	stats_of() { on server "$monitor" stats wg0 | sed -n "/${public[$1]//\//\\/}/,/^$/p"; }
-	show stats_of evas-android
-	check_prints "it refused the packet, and wg-monitor stats tells why" 'dropped: +not authentic 1$' stats_of evas-android
+	note "wg-monitor stats wg0 on the server, what it says of her:"
+	on server "$monitor" stats wg0 | sed -n "/${public[evas-android]//\//\\/}/,/^$/p" | tee "$net_tmp/stats" | sed 's/^/#     /'
+	check_prints "it refused the packet, and tells why" 'dropped: +not authentic 1$' grep dropped: "$net_tmp/stats"
 	check_equal "to be forged is no event: nothing was told" "$(grep -c '192\.0\.2\.80' "$net_tmp/events")" 0
 	kill "$watching"
 fi
