@@ -223,6 +223,9 @@ prometheus --config.file="$net_tmp/prometheus.yml" --storage.tsdb.path="$net_tmp
 background+=($!)
 ask() { "$here/monitor/dashboard.py" http://127.0.0.1:9090 "$@"; }
 sleep 20
+# A drop that it sees happen: a source that the peer may not have.
+ip -n user address add 10.2.0.77/32 dev wgu
+check_fails "the peer pings as somebody else" on user ping -c 3 -i 0.2 -W 1 -I 10.2.0.77 10.2.0.1
 check "each query has an answer, of numbers" soon 120 ask "${program%/*}/dashboard.json"
 output 40
 sed 's/receive_bytes/received_bytes/' "${program%/*}/dashboard.json" >"$net_tmp/wrong.json"
