@@ -64,6 +64,7 @@ watching() {
 	soon 30 listens
 }
 # As many sockets are in the group as there are programs.
+# shellcheck disable=SC2016 # for awk
 listens() { [ "$(on kernel awk '$2 == 16 && $4 != "00000000"' /proc/net/netlink | wc -l)" -ge ${#watcher[@]} ]; }
 heard() { grep -Eq -- "$2" "$net_tmp/$1"; }
 tells() { # tells WORDS REGEX: of watch, in words, while it goes on
