@@ -658,7 +658,11 @@ pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<Datagram
         {
             datagram.set_control(control);
             datagram.copy_flow_hash(&mut run);
-            datagram.take_owner(&mut run);
+            if end == len {
+                datagram.take_owner(&mut run);
+            } else {
+                datagram.share_owner(&run);
+            }
             datagrams.push_back(datagram);
         }
         at = end;
