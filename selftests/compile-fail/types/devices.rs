@@ -13,12 +13,12 @@ use crate::net::{
 fn a_foreign_device_is_not_counted_on(net: &Net, name: &CStr) {
     let rtnl = rtnl::lock();
     if let Some(dev) = NetDevice::by_name(net, name, &rtnl) {
-        dev.count_received(1); //~ E0599
+        dev.count_received(1, 1); //~ E0599
         dev.count_sent(1, 1); //~ E0599
         dev.count_trouble(Trouble::Sending, 1);
     }
 }
 
 fn one_of_ours_is(dev: &CountedDevice) {
-    dev.count_received(1);
+    dev.count_received(1, 1);
 }
