@@ -849,7 +849,9 @@ def merged():
     arrives("with messages for nobody among them", [flow], elsewhere)
     flow = Flow(1011)
     arrives("with keepalives between bursts", [flow], lambda: [of(flow, 12), [session.data()], of(flow, 12)], 1)
-    checks.ok(longest > 10 * Flow.SIZE, "and some were merged (the longest packet has %d bytes)" % longest)
+    # One with instruments is so slow that datagrams never come in numbers.
+    if "debug" not in os.uname().release:
+        checks.ok(longest > 10 * Flow.SIZE, "and some were merged (the longest packet has %d bytes)" % longest)
     run("ip", "netns", "exec", "dut", "ethtool", "-K", "wg0", "gro", "off")
     longest = 0
     flow = Flow(1012)
