@@ -362,9 +362,9 @@ checks.ok(1 <= told <= seconds, "a configuration that changes all the time: as s
 # ---------------------------------------------------------------- generations
 
 # With instruments each takes 2 ms to be deleted, and the kernel complains of a link that takes longer than ten seconds.
-many = 2_000 if "debug" in os.uname().release else 10_000
+crowd = 2_000 if "debug" in os.uname().release else 10_000
 checks.chapter("Ten thousand peers")
-keys = [os.urandom(32) for _ in range(many)]
+keys = [os.urandom(32) for _ in range(crowd)]
 quiet = Monitor("dut", listen=False)
 listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 with open("/tmp/peers", "w", encoding="ascii") as file:
@@ -373,10 +373,10 @@ run("ip", "netns", "exec", "dut", "wg", "addconf", "wg0", "/tmp/peers")
 generation = quiet.device()["generation"]
 begin = time.monotonic()
 found = quiet.peers()
-checks.note("%d peers dumped in %.2f s" % (many + 1, time.monotonic() - begin))
+checks.note("%d peers dumped in %.2f s" % (crowd + 1, time.monotonic() - begin))
 checks.equal(set(found), {*keys, key.public}, "all are dumped")
 checks.equal(quiet.peers(generation=generation), {}, "none has changed since")
-changed = keys[many // 20::many // 10]
+changed = keys[crowd // 20::crowd // 10]
 for public in changed:
     wg("set", "wg0", "peer", b64(public), "persistent-keepalive", "77")
 checks.equal(set(quiet.peers(generation=generation)), set(changed), "then ten are changed, and exactly these told")
@@ -384,7 +384,7 @@ checks.equal(set(quiet.peers(**{"public-key": keys[7]})), {keys[7]}, "one by its
 checks.equal(quiet.error("peer-get", {"ifname": "wg0", "public-key": bytes(32)}, dump=True), errno.ENOENT, "and none by a key of nobody")
 checks.ok(listener.overflowed(), "a listener without room is told that it lost something")
 listener.news(0.1)
-checks.equal(len(quiet.peers(generation=0)), many + 1, "and recovers by a dump")
+checks.equal(len(quiet.peers(generation=0)), crowd + 1, "and recovers by a dump")
 wg("set", "wg0", "peer", b64(changed[0]), "persistent-keepalive", "78")
 told("after which it is told what comes", "peer-set-ntf", seconds=2.5)
 run("ip", "netns", "exec", "dut", "wg", "setconf", "wg0", "/dev/null")
