@@ -9,7 +9,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::segment::{folded, sum, IPV4_LEN, IPV6_LEN, MOST_HEADERS, PROTOCOL_TCP, TCP_LEN};
+use crate::segment::{
+    folded, sum, Layout, IPV4_LEN, IPV6_LEN, MOST_HEADERS, PROTOCOL_TCP, TCP_LEN,
+};
 
 /// TCP's flags.
 const PSH: u8 = 1 << 3;
@@ -40,32 +42,15 @@ pub(crate) struct TcpRun {
 /// these are headers that any number of packets may have had.
 #[inline]
 fn layout(packet: &[u8]) -> Option<(usize, usize, usize)> {
-    let (tcp, total) = match packet.first()? >> 4 {
-        4 => {
-            let ip: &[u8; IPV4_LEN] = packet.first_chunk()?;
-            // No options, and no fragment of a packet.
-            if ip[9] != PROTOCOL_TCP || ip[0] != 0x45 || ip[6] & 0xbf != 0 || ip[7] != 0 {
-                return None;
-            }
-            (IPV4_LEN, usize::from(u16::from_be_bytes([ip[2], ip[3]])))
-        }
-        6 => {
-            let ip: &[u8; IPV6_LEN] = packet.first_chunk()?;
-            if ip[6] != PROTOCOL_TCP {
-                return None;
-            }
-            let len = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
-            (IPV6_LEN, IPV6_LEN + len)
-        }
-        _ => return None,
-    };
+    let Layout { tcp, len, total } = Layout::read(packet)?;
+    // No options in IPv4's header, and the reserved bit is not set.
+    if *packet.first()? >> 4 == 4 && (tcp != IPV4_LEN || *packet.get(6)? & 1 << 7 != 0) {
+        return None;
+    }
     let header: &[u8; TCP_LEN] = packet.get(tcp..)?.first_chunk()?;
-    let tcp_len = usize::from(header[12] >> 4) * 4;
     // No flag but these, the ninth included (RFC 9768).
     let has_plain_flags = header[12] & 0xf == 0 && header[13] & !(PSH | ECE) == ACK;
-    let len = tcp + tcp_len;
-    (tcp_len >= TCP_LEN && has_plain_flags && len < total && total <= packet.len())
-        .then_some((tcp, len, total))
+    (has_plain_flags && len < total && total <= packet.len()).then_some((tcp, len, total))
 }
 
 /// Returns whether it is worthwhile to look whether other packets follow this one.

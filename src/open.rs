@@ -51,10 +51,7 @@ impl Sealed {
         datagram: SkBuff<DatagramIn>,
         endpoint: Endpoint,
     ) -> Self {
-        let messages = match datagram.gso_size() {
-            0 => 1,
-            size => datagram.len().div_ceil(size),
-        };
+        let messages = datagram.datagrams();
         let mut datagrams = SkbList::new();
         datagrams.push_back(datagram);
         Self {
@@ -201,11 +198,7 @@ impl<'a> Opener<'a> {
 
     /// Decrypts the data messages of a buffer. Returns why that was not possible for one of them, if it was not.
     fn add_all(&mut self, datagram: &SkBuff<DatagramIn>) -> Option<Cause> {
-        let len = datagram.len();
-        let size = match datagram.gso_size() {
-            0 => len,
-            size => size,
-        };
+        let (len, size) = (datagram.len(), datagram.datagram_len());
         let mut failed = None;
         let mut at = 0usize;
         while at < len {
@@ -370,8 +363,9 @@ impl Run {
 
     /// Makes what has been decrypted part of the packet.
     fn take_payload(&mut self, room: &mut Option<Room>) {
-        if let Some((piece, rest)) = room.take().and_then(Room::split) {
-            *room = rest;
+        let (piece, rest) = room.take().map_or((None, None), Room::split);
+        *room = rest;
+        if let Some(piece) = piece {
             // There is room for more pieces than a packet can need.
             let _ = self.packet.append(piece, Room::BEFORE);
         }
@@ -430,17 +424,17 @@ impl Room {
         Place::new(self.piece.bytes().get_mut(start..end)?, headers_len)
     }
 
-    /// Splits what has been decrypted off from what is free. `None` if there is nothing.
-    fn split(mut self) -> Option<(Piece, Option<Self>)> {
+    /// Splits what has been decrypted, if anything, from what is free.
+    fn split(mut self) -> (Option<Piece>, Option<Self>) {
         if self.at == Self::BEFORE {
-            return None;
+            return (None, Some(self));
         }
         match self.piece.split_to(self.at) {
             Some(piece) => {
                 self.at = Self::BEFORE;
-                Some((piece, Some(self)))
+                (Some(piece), Some(self))
             }
-            None => Some((self.piece, None)),
+            None => (Some(self.piece), None),
         }
     }
 }

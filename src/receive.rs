@@ -43,7 +43,7 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) ->
         Some((kind @ (Kind::Initiation | Kind::Response | Kind::CookieReply), _)) => {
             handshake::queue(device, kind, skb);
         }
-        None if shortest(&skb) < DATA_MIN_LEN => drop_of_device(&device, Cause::TooShort, skb),
+        None if skb.datagram_len() < DATA_MIN_LEN => drop_of_device(&device, Cause::TooShort, skb),
         None if skb.gso_size() != 0 => {
             let mut is_flooded = false;
             let mut datagrams = skb.split();
@@ -57,18 +57,10 @@ pub(crate) fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) ->
     false
 }
 
-/// How long the datagrams in a buffer are; the last of several may be shorter.
-fn shortest(skb: &SkBuff<DatagramIn>) -> usize {
-    match skb.gso_size() {
-        0 => skb.len(),
-        size => size,
-    }
-}
-
 /// Reads the start of a message: what it is, and the index that it is for if it is data. `None` if it is no message, or if
 /// there are several of which not all are data for one index.
 fn start_of(skb: &SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
-    let (len, size) = (skb.len(), shortest(skb));
+    let (len, size) = (skb.len(), skb.datagram_len());
     let first = start_at(skb, 0, size)?;
     if size == len {
         return Some(first);

@@ -29,26 +29,22 @@ pub(crate) trait Payload {
     fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32>;
 }
 
-/// The packets that a TCP GSO packet over IPv4 or IPv6 stands for.
-pub(crate) struct TcpSegments {
-    headers: [u8; MOST_HEADERS],
+/// Where the headers of a TCP packet over IPv4 or IPv6 are.
+pub(crate) struct Layout {
     /// Where the TCP header begins.
-    tcp: usize,
+    pub(crate) tcp: usize,
     /// How long both headers are.
-    len: usize,
-    /// How many bytes of payload there are, and how many of them each packet has, but for the last.
-    payload: usize,
-    size: NonZeroUsize,
-    /// The sums of what is the same in all packets: of IPv4's header, and of what TCP's checksum is of.
-    ip_sum: u64,
-    tcp_sum: u64,
+    pub(crate) len: usize,
+    /// How long the packet is, as it says.
+    pub(crate) total: usize,
 }
 
-impl TcpSegments {
-    /// Reads the headers at the start of a GSO packet of `total` bytes, the payload of which is to be cut
-    /// into pieces of `size` bytes. `None` if they are not understood, or are not those of all of it.
-    pub(crate) fn parse(start: &[u8], total: usize, size: usize) -> Option<Self> {
-        let (tcp, says) = match start.first()? >> 4 {
+impl Layout {
+    /// Reads the headers at the start of a packet. `None` if they are not of TCP, or of a fragment, or IPv6 has others
+    /// in between.
+    #[inline]
+    pub(crate) fn read(start: &[u8]) -> Option<Self> {
+        let (tcp, total) = match start.first()? >> 4 {
             4 => {
                 let ip: &[u8; IPV4_LEN] = start.first_chunk()?;
                 let no_fragment = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff == 0;
@@ -71,8 +67,36 @@ impl TcpSegments {
         let header: &[u8; TCP_LEN] = start.get(tcp..)?.first_chunk()?;
         let tcp_len = usize::from(header[12] >> 4) * 4;
         let len = tcp + tcp_len;
+        (tcp_len >= TCP_LEN).then_some(Self { tcp, len, total })
+    }
+}
+
+/// The packets that a TCP GSO packet over IPv4 or IPv6 stands for.
+pub(crate) struct TcpSegments {
+    headers: [u8; MOST_HEADERS],
+    /// Where the TCP header begins.
+    tcp: usize,
+    /// How long both headers are.
+    len: usize,
+    /// How many bytes of payload there are, and how many of them each packet has, but for the last.
+    payload: usize,
+    size: NonZeroUsize,
+    /// The sums of what is the same in all packets: of IPv4's header, and of what TCP's checksum is of.
+    ip_sum: u64,
+    tcp_sum: u64,
+}
+
+impl TcpSegments {
+    /// Reads the headers at the start of a GSO packet of `total` bytes, the payload of which is to be cut
+    /// into pieces of `size` bytes. `None` if they are not understood, or are not those of all of it.
+    pub(crate) fn parse(start: &[u8], total: usize, size: usize) -> Option<Self> {
+        let Layout {
+            tcp,
+            len,
+            total: says,
+        } = Layout::read(start)?;
         let payload = total.checked_sub(len)?;
-        if tcp_len < TCP_LEN || says != total || payload == 0 {
+        if says != total || payload == 0 {
             return None;
         }
         let mut headers = [0; MOST_HEADERS];

@@ -17,8 +17,9 @@ use crate::{
     timer,
 };
 
-/// Packets in the order in which they will be sent, with the time from which they wait in their control. They still wait while somebody is moving them to
-/// where packets are encrypted: a packet that comes meanwhile must not get ahead of them.
+/// Packets in the order in which they will be sent, with the time from which they wait in their control. They still
+/// wait while somebody is moving them to where packets are encrypted: a packet that comes meanwhile must not get ahead
+/// of them.
 #[pin_data]
 pub(crate) struct Staged {
     #[pin]

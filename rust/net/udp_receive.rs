@@ -114,10 +114,6 @@ unsafe extern "C" fn queued<T: DatagramReceiver>(sk: *mut bindings::sock) {
 ///
 /// As above.
 unsafe fn take_out<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff<DatagramIn>) {
-    let datagrams = match skb.gso_size() {
-        0 => 1,
-        size => skb.len().div_ceil(size),
-    };
     // SAFETY: The socket and the buffer are valid.
     unsafe {
         if skb.with_raw(|skb| bindings::udp_lib_checksum_complete(skb)) != 0 {
@@ -125,7 +121,7 @@ unsafe fn take_out<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff
             bindings::udp_count_in_error(sk);
             return skb.drop_for(DropReason::UdpCsum);
         }
-        bindings::udp_count_received(sk, datagrams as kernel::ffi::c_int);
+        bindings::udp_count_received(sk, skb.datagrams() as kernel::ffi::c_int);
         hand_over::<T>(sk, skb);
     }
 }

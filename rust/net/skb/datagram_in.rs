@@ -9,6 +9,24 @@ use crate::{bindings, gfp::Gfp, net::skb_list::SkbList};
 
 /// Buffers with the payload of a datagram, whose network and transport headers are those of the datagram.
 impl SkBuff<DatagramIn> {
+    /// Returns how long the datagrams are that the buffer stands for; the last of several may be shorter.
+    #[inline]
+    pub(crate) fn datagram_len(&self) -> usize {
+        match self.gso_size() {
+            0 => self.len(),
+            size => size.min(self.len()),
+        }
+    }
+
+    /// Returns how many datagrams the buffer stands for.
+    #[inline]
+    pub(crate) fn datagrams(&self) -> usize {
+        match self.gso_size() {
+            0 => 1,
+            size => self.len().div_ceil(size),
+        }
+    }
+
     /// Returns `skb->protocol` if it is one of IP, whatever the packet holds.
     #[inline]
     pub(crate) fn declared_protocol(&self) -> Option<Protocol> {
