@@ -436,30 +436,25 @@ void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int siz
 	skb_add_rx_frag(skb, i, virt_to_head_page(data), data - page_address(virt_to_head_page(data)), size, truesize);
 }
 
-void *rust_helper_alloc_packet_pages(unsigned int order)
+/* net/page_pool/helpers.h */
+void *rust_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size)
 {
-	return (void *)__get_free_pages(GFP_ATOMIC | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY, order);
+	return page_pool_dev_alloc_va(pool, size);
 }
 
-/* Pages of the emergency reserve are not to be kept. */
-bool rust_helper_is_only_user(void *data)
+void rust_helper_page_pool_ref_va(void *data)
 {
-	return page_count(virt_to_page(data)) == 1 && !page_is_pfmemalloc(virt_to_page(data));
+	page_pool_ref_page(virt_to_head_page(data));
 }
 
-void rust_helper_get_packet_pages(void *data)
+void rust_helper_page_pool_put_va(void *data)
 {
-	get_page(virt_to_head_page(data));
+	napi_pp_put_page(page_to_netmem(virt_to_head_page(data)));
 }
 
-unsigned int rust_helper_get_order(unsigned long size)
+void rust_helper_skb_mark_for_recycle(struct sk_buff *skb)
 {
-	return get_order(size);
-}
-
-void rust_helper_skb_free_frag(void *data)
-{
-	skb_free_frag(data);
+	skb_mark_for_recycle(skb);
 }
 
 /* linux/icmpv6.h, net/icmp.h: functions or inline, by configuration */

@@ -60,7 +60,7 @@ impl Engine {
         let residents = Residents::register()?;
         let mut locals = KVec::new();
         for _ in 0..kernel::cpu::nr_cpu_ids() {
-            locals.push(KBox::pin_init(Local::new(), GFP_KERNEL)?, GFP_KERNEL)?;
+            locals.push(KBox::try_pin_init(Local::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let crypt = OwnedQueue::new(c_str!("wg-crypt"), Placement::PerCpu)?;
         let helpers = OwnedQueue::new(c_str!("wg-help"), Placement::Anywhere)?;

@@ -10,7 +10,7 @@ use kernel::{
 };
 
 use crate::{
-    net::skb::{Piece, PieceStock},
+    net::skb::{Piece, PiecePool},
     sync::{new_spinlock_bh, SpinLockBh},
     workspace::Shelf,
 };
@@ -25,16 +25,16 @@ pub(crate) struct Local {
     #[pin]
     pub(crate) shelf: Shelf,
     #[pin]
-    pieces: SpinLockBh<PieceStock>,
+    pieces: SpinLockBh<PiecePool>,
 }
 
 impl Local {
     /// What a CPU has at first: nothing.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
             is_at_once: Atomic::new(false),
             shelf <- Shelf::new(),
-            pieces <- new_spinlock_bh!(PieceStock::new(), "Local::pieces"),
+            pieces <- new_spinlock_bh!(PiecePool::new()?, "Local::pieces"),
         })
     }
 

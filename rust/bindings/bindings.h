@@ -18,6 +18,7 @@
 #include <linux/sched/isolation.h>
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
+#include <linux/skbuff_ref.h>
 #include <linux/suspend.h>
 #include <linux/timekeeping.h>
 #include <linux/timer.h>
@@ -35,6 +36,7 @@
 #include <net/ipv6.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
+#include <net/page_pool/helpers.h>
 #include <net/route.h>
 #include <net/rtnetlink.h>
 #include <net/sch_generic.h>

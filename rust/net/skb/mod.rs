@@ -20,7 +20,7 @@ mod protocol;
 use self::piece::Made;
 pub(crate) use self::{
     packet_out::Flow,
-    piece::{Piece, PieceStock},
+    piece::{Piece, PiecePool},
     protocol::Protocol,
 };
 

@@ -3,7 +3,7 @@
 //! Memory for parts of packets.
 
 use core::{mem::ManuallyDrop, ptr::NonNull};
-use kernel::prelude::*;
+use kernel::{error::from_err_ptr, prelude::*};
 
 use super::{Keepable, SkBuff};
 use crate::bindings;
@@ -11,12 +11,12 @@ use crate::bindings;
 /// A kind of buffer that is made here, and that has no clones which would share its pieces.
 pub(crate) trait Made: Keepable {}
 
-/// Memory for a piece of a packet, in one or several adjacent pages.
+/// Memory for a piece of a packet.
 ///
 /// # Invariants
 ///
-/// `data` points at `len` bytes in pages on which this object owns a reference, and nobody else uses these bytes.
-/// `size` bytes of the pages are accounted to it.
+/// `data` points at `len` bytes in pages of a [`PiecePool`], on which this object owns a use, and nobody else uses these
+/// bytes. `size` bytes of the pages are accounted to it.
 pub(crate) struct Piece {
     data: NonNull<u8>,
     len: usize,
@@ -29,27 +29,6 @@ unsafe impl Send for Piece {}
 impl Piece {
     /// The most bytes that a piece can have: as many as the page allocator keeps at hand.
     pub(crate) const MAX: usize = 32768;
-
-    /// Allocates a piece, with whatever the memory held before: who sends any of it must write that first.
-    ///
-    /// Context: any but hard interrupts. Errors: `ENOMEM`, also if it is longer than [`Self::MAX`].
-    pub(crate) fn alloc(len: usize) -> Result<Self> {
-        if len == 0 || len > Self::MAX {
-            return Err(ENOMEM);
-        }
-        // SAFETY: No requirements.
-        let (order, data) = unsafe {
-            let order = bindings::get_order(len);
-            (order, bindings::alloc_packet_pages(order))
-        };
-        // INVARIANT: Just allocated, and at least as long as asked for. To Rust these bytes have values, as they come from
-        // a foreign function, though nobody knows which.
-        Ok(Self {
-            data: NonNull::new(data.cast::<u8>()).ok_or(ENOMEM)?,
-            len,
-            size: kernel::page::PAGE_SIZE << order,
-        })
-    }
 
     /// Gives up the bytes from `len` on.
     pub(crate) fn shorten(&mut self, len: usize) {
@@ -66,10 +45,10 @@ impl Piece {
     /// Splits the first `at` bytes off. `None` if there are not more than these.
     pub(crate) fn split_to(&mut self, at: usize) -> Option<Self> {
         let rest = self.len.checked_sub(at).filter(|rest| *rest != 0)?;
-        // SAFETY: The pages are valid.
-        unsafe { bindings::get_packet_pages(self.data.as_ptr().cast()) };
+        // SAFETY: The pages are of a pool, and there is a use of them.
+        unsafe { bindings::page_pool_ref_va(self.data.as_ptr().cast()) };
         // INVARIANT: The bytes are shared out, each of them to one piece, and so is what is accounted; the new one's
-        // reference was just taken.
+        // use was just taken.
         let first = Self {
             data: self.data,
             len: at,
@@ -84,89 +63,74 @@ impl Piece {
 
     /// Returns the bytes.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: By the type invariant; the reference to the page is ours alone.
+        // SAFETY: By the type invariant. To Rust these bytes have values, as they come from a foreign function, though
+        // nobody knows which.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        // SAFETY: The reference is ours and given up here.
-        unsafe { bindings::skb_free_frag(self.data.as_ptr().cast()) };
+        // SAFETY: The use is ours and given up here.
+        unsafe { bindings::page_pool_put_va(self.data.as_ptr().cast()) };
     }
 }
 
-/// Memory of the last large pieces that were allocated, to be used again when the packets that they went into are gone.
+/// Where pieces come from, and where their pages go when the packets that they went into are gone (`struct page_pool`).
 /// That saves allocating them, and the zeroing that goes with it on a kernel with `init_on_alloc`.
+///
+/// C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 ///
 /// # Invariants
 ///
-/// What is kept are pages of [`Piece::MAX`] bytes, on which this object owns a reference.
-pub(crate) struct PieceStock {
-    kept: [Option<NonNull<u8>>; Self::MOST],
-    oldest: usize,
-}
+/// The pool is valid, has pages of [`Piece::MAX`] bytes, and nobody else takes anything from it.
+pub(crate) struct PiecePool(NonNull<bindings::page_pool>);
 
-// SAFETY: It is memory of the kernel's, which belongs to no CPU.
-unsafe impl Send for PieceStock {}
+// SAFETY: The pool belongs to no CPU and no NAPI instance.
+unsafe impl Send for PiecePool {}
 
-impl PieceStock {
-    /// How many are kept.
-    const MOST: usize = 8;
+impl PiecePool {
+    /// How many pages the pool keeps at most: those of a large TCP window.
+    const MOST: u32 = 64;
 
-    /// A stock of nothing.
-    pub(crate) const fn new() -> Self {
-        Self {
-            kept: [None; Self::MOST],
-            oldest: 0,
-        }
-    }
-
-    /// Allocates a piece, as [`Piece::alloc`].
-    pub(crate) fn alloc(&mut self, len: usize) -> Result<Piece> {
-        if len <= Piece::MAX / 2 || len > Piece::MAX {
-            return Piece::alloc(len);
-        }
-        let index = self.oldest;
-        self.oldest = (index + 1) % Self::MOST;
-        let place = self.kept.get_mut(index).ok_or(EINVAL)?;
-        // SAFETY: By the type invariant.
-        let unused = place.filter(|data| unsafe { bindings::is_only_user(data.as_ptr().cast()) });
-        let (data, piece) = match unused {
-            // INVARIANT: The only reference to the pages is the stock's, so nobody uses them; the new one is taken below.
-            Some(data) => (
-                data,
-                Piece {
-                    data,
-                    len,
-                    size: Piece::MAX,
-                },
-            ),
-            None => {
-                let mut piece = Piece::alloc(Piece::MAX)?;
-                piece.shorten(len);
-                (piece.data, piece)
-            }
+    /// Creates a pool. Context: process context. Errors: `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let mut params = bindings::page_pool_params::default();
+        params.__bindgen_anon_1.__bindgen_anon_1 = bindings::page_pool_params__bindgen_ty_1__bindgen_ty_1 {
+            order: Piece::MAX.ilog2() - kernel::page::PAGE_SIZE.ilog2(),
+            pool_size: Self::MOST,
+            nid: bindings::NUMA_NO_NODE,
+            ..Default::default()
         };
-        // SAFETY: The pages are valid, and there is a reference to them.
-        unsafe { bindings::get_packet_pages(data.as_ptr().cast()) };
-        if unused.is_none() {
-            // INVARIANT: The reference is the one just taken.
-            if let Some(former) = place.replace(data) {
-                // SAFETY: The reference is ours and given up here.
-                unsafe { bindings::skb_free_frag(former.as_ptr().cast()) };
-            }
+        // SAFETY: The parameters are valid.
+        let pool = from_err_ptr(unsafe { bindings::page_pool_create(&raw const params) })?;
+        // INVARIANT: Just created.
+        Ok(Self(NonNull::new(pool).ok_or(ENOMEM)?))
+    }
+
+    /// Allocates a piece, with whatever the memory held before: who sends any of it must write that first.
+    ///
+    /// Context: any but hard interrupts. Errors: `ENOMEM`, also if it is longer than [`Piece::MAX`].
+    pub(crate) fn alloc(&mut self, len: usize) -> Result<Piece> {
+        if len == 0 || len > Piece::MAX {
+            return Err(ENOMEM);
         }
-        Ok(piece)
+        let mut size = len as u32;
+        // SAFETY: The pool is valid, and `self` is borrowed exclusively.
+        let data = unsafe { bindings::page_pool_dev_alloc_va(self.0.as_ptr(), &raw mut size) };
+        // INVARIANT: Just allocated, `size` bytes, which are as many as asked for or more.
+        Ok(Piece {
+            data: NonNull::new(data.cast::<u8>()).ok_or(ENOMEM)?,
+            len,
+            size: size as usize,
+        })
     }
 }
 
-impl Drop for PieceStock {
+impl Drop for PiecePool {
     fn drop(&mut self) {
-        for data in self.kept.iter().flatten() {
-            // SAFETY: The reference is ours and given up here.
-            unsafe { bindings::skb_free_frag(data.as_ptr().cast()) };
-        }
+        // SAFETY: The pool is ours. The kernel keeps what pages that are still in use need.
+        unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
     }
 }
 
@@ -189,9 +153,10 @@ impl<K: Made> SkBuff<K> {
             return Err(ENOSPC);
         }
         let piece = ManuallyDrop::new(piece);
-        // SAFETY: The piece's memory has `len` bytes behind `offset`, and the buffer takes over its
-        // reference to the page; there is room for another fragment, and no clone that has the same.
+        // SAFETY: The piece's memory has `len` bytes behind `offset`, and the buffer, which knows how to give pages of
+        // pools back, takes over its use; there is room for another fragment, and no clone that has the same.
         unsafe {
+            bindings::skb_mark_for_recycle(self.raw());
             bindings::skb_add_rx_frag(
                 self.raw(),
                 count as i32,
