@@ -620,9 +620,9 @@ impl DataKey {
     /// the plaintext. `false`, with the content of `opened` of no use, if the message is not authentic or the lengths do
     /// not fit.
     ///
-    /// What is checked is what was decrypted, because nobody else can write to `message`. So it cannot
-    /// be the pages of a received packet, some of which a sender may still have: those of a file
-    /// spliced into a socket, or of the ring of a packet socket.
+    /// What is checked is what was decrypted, because nobody else can write to `message`. So it cannot be the pages of a
+    /// received packet that a sender may still have, such as those of a file spliced into a socket, or of the ring of a
+    /// packet socket (`SkBuff::lend`).
     #[inline]
     #[must_use]
     pub(crate) fn open(&self, counter: u64, message: &mut [u8], opened: &mut [u8]) -> bool {

@@ -436,6 +436,45 @@ void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int siz
 	skb_add_rx_frag(skb, i, virt_to_head_page(data), data - page_address(virt_to_head_page(data)), size, truesize);
 }
 
+void rust_helper_skb_list_add_tail(struct sk_buff *skb, struct list_head *list)
+{
+	list_add_tail(&skb->list, list);
+}
+
+/* The pages that an address is in. */
+bool rust_helper_is_only_use_of_page(void *data)
+{
+	struct page *page = virt_to_head_page(data);
+
+	return page_count(page) == 1 &&
+	       (!page_pool_page_is_pp(page) || atomic_long_read(netmem_get_pp_ref_count_ref(page_to_netmem(page))) == 1);
+}
+
+void *rust_helper_page_start(void *data)
+{
+	return page_address(virt_to_head_page(data));
+}
+
+size_t rust_helper_page_room(void *data)
+{
+	return page_size(virt_to_head_page(data));
+}
+
+int rust_helper_skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_tailroom(skb);
+}
+
+bool rust_helper_skb_cloned(const struct sk_buff *skb)
+{
+	return skb_cloned(skb);
+}
+
+void *rust_helper_skb_frag_address_safe(const skb_frag_t *frag)
+{
+	return skb_frag_address_safe(frag);
+}
+
 /* net/page_pool/helpers.h */
 void *rust_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size)
 {
@@ -584,6 +623,32 @@ bool rust_helper_dev_has_backlog(const struct net_device *dev)
 void rust_helper_dst_cache_reset(struct dst_cache *cache)
 {
 	dst_cache_reset(cache);
+}
+
+/* net/gro.h, net/udp.h */
+void rust_helper_inet_get_iif_sdif(const struct sk_buff *skb, int *iif, int *sdif)
+{
+	inet_get_iif_sdif(skb, iif, sdif);
+}
+
+void rust_helper_inet6_get_iif_sdif(const struct sk_buff *skb, int *iif, int *sdif)
+{
+	inet6_get_iif_sdif(skb, iif, sdif);
+}
+
+struct net *rust_helper_skb_dev_net(const struct sk_buff *skb)
+{
+	return dev_net_rcu(skb->dev);
+}
+
+bool rust_helper_skb_dev_merges_udp(const struct sk_buff *skb)
+{
+	return skb->dev->features & (NETIF_F_GRO_UDP_FWD | NETIF_F_GRO_FRAGLIST);
+}
+
+bool rust_helper_udp_sk_merges(const struct sock *sk)
+{
+	return udp_test_bit(GRO_ENABLED, sk) || READ_ONCE(udp_sk(sk)->gro_receive);
 }
 
 /* net/udp_tunnel.h */

@@ -52,7 +52,7 @@ use crate::{
     peer::{Peer, Requested},
     peer_list::PeerList,
     rcu::{self, Borrowed, Guard, RcuArc, RcuSlot},
-    receive, send,
+    receive, seal, send,
     socket::Sockets,
     sync::{new_spinlock_bh, SpinLockBh},
 };
@@ -627,6 +627,7 @@ impl TunnelDriver for Device {
     const KIND: &'static CStr = c_str!("wireguard");
     const OVERHEAD: usize = 40 + 8 + DATA_MIN_LEN;
     const PADDING: usize = PADDING_MULTIPLE;
+    const ROOM: (usize, usize) = seal::ROOM;
     const STATISTICS: usize = STATISTICS;
 
     fn new_link(

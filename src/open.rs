@@ -33,6 +33,9 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Messages of up to so many bytes are copied, which is cheaper than to find out whether that is needed.
+const COPIED: usize = 512;
+
 /// How many messages make a full job.
 const JOB_MESSAGES: usize = 64;
 
@@ -116,10 +119,7 @@ impl Job for Open {
             let mut workspace = local.shelf.take();
             let mut opener = Opener::new(&keypair, messages, &mut workspace);
             while let Some(datagram) = datagrams.pop_front() {
-                match opener.add_all(&datagram) {
-                    None => datagram.consume(),
-                    Some(cause) => datagram.drop_for(cause.reason()),
-                }
+                opener.add_all(datagram);
             }
             packets = opener.finish();
             local.shelf.put(workspace);
@@ -172,6 +172,8 @@ struct Opener<'a> {
     room: Option<Room>,
     /// Whether packets may be merged at all.
     merges: bool,
+    /// Whether there is one message only.
+    is_lone: bool,
     /// How many messages are still to come.
     more: usize,
 }
@@ -192,54 +194,124 @@ impl<'a> Opener<'a> {
             run: None,
             room: None,
             merges: keypair.peer.device.netdev.merges_received(),
+            is_lone: messages == 1,
             more: messages,
         }
     }
 
-    /// Decrypts the data messages of a buffer. Returns why that was not possible for one of them, if it was not.
-    fn add_all(&mut self, datagram: &SkBuff<DatagramIn>) -> Option<Cause> {
+    /// Decrypts the data messages of a buffer.
+    fn add_all(&mut self, datagram: SkBuff<DatagramIn>) {
+        let mut datagram = match self.add_in_place(datagram) {
+            None => return,
+            Some((datagram, EINVAL)) => datagram,
+            Some((datagram, e)) => {
+                let cause = self.count_failed(e);
+                return datagram.drop_for(cause.reason());
+            }
+        };
         let (len, size) = (datagram.len(), datagram.datagram_len());
         let mut failed = None;
         let mut at = 0usize;
         while at < len {
             let end = at.saturating_add(size).min(len);
             self.more = self.more.saturating_sub(1);
-            if let Err(e) = self.add(datagram, at..end) {
-                let cause = match e == ENOMEM {
-                    true => Cause::NoMemoryReceiving,
-                    false => Cause::NotAuthentic,
-                };
-                count_of_peer(&self.keypair.peer, cause, 1);
-                failed = Some(cause);
+            if let Err(e) = self.add(&mut datagram, at..end) {
+                failed = Some(self.count_failed(e));
             }
             at = end;
         }
-        failed
+        match failed {
+            None => datagram.consume(),
+            Some(cause) => datagram.drop_for(cause.reason()),
+        }
+    }
+
+    /// Counts a message that could not be decrypted, and returns why.
+    fn count_failed(&self, e: Error) -> Cause {
+        let cause = match e == ENOMEM {
+            true => Cause::NoMemoryReceiving,
+            false => Cause::NotAuthentic,
+        };
+        count_of_peer(&self.keypair.peer, cause, 1);
+        cause
+    }
+
+    /// Decrypts a lone small message to where it came in. Gives it back with the error: `EINVAL`, and nothing done, if it
+    /// is another; `EBADMSG` if it is not authentic.
+    fn add_in_place(
+        &mut self,
+        datagram: SkBuff<DatagramIn>,
+    ) -> Option<(SkBuff<DatagramIn>, Error)> {
+        let len = datagram.len();
+        let is_small = self.is_lone && len <= COPIED;
+        let (true, Some(text_len)) = (is_small, len.checked_sub(DATA_MIN_LEN)) else {
+            return Some((datagram, EINVAL));
+        };
+        let end = BEFORE_HEADER.saturating_add(len);
+        let Ok(message) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
+            return Some((datagram, EINVAL));
+        };
+        let copied = message.get_mut(BEFORE_HEADER..end).map(|bytes| {
+            let copied = datagram.copy_bits(0, bytes).is_ok();
+            (copied, bytes.first_chunk().and_then(DataHeader::parse))
+        });
+        let Some((true, Some(header))) = copied else {
+            return Some((datagram, EINVAL));
+        };
+        let control = Control {
+            number: header.counter,
+            length: text_len as u32,
+            messages: 1,
+            ds: datagram.ds_field(),
+        };
+        let keypair = self.keypair;
+        let fill = |opened: &mut [u8]| open(keypair, header.counter, message, opened);
+        match datagram.into_packet(DATA_HEADER_LEN, text_len, DataKey::SCRATCH, fill) {
+            Ok(packet) => {
+                self.more = 0;
+                self.put(packet, control);
+                None
+            }
+            Err(back) => Some(back),
+        }
     }
 
     /// Decrypts a data message (whitepaper section 5.4.6).
     ///
     /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-    fn add(&mut self, datagram: &SkBuff<DatagramIn>, range: Range<usize>) -> Result {
+    fn add(&mut self, datagram: &mut SkBuff<DatagramIn>, range: Range<usize>) -> Result {
         let keypair = self.keypair;
         let len = range.len();
         let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
-        let end = BEFORE_HEADER.saturating_add(len);
         let mut control = Control {
             number: 0,
             length: text_len as u32,
             messages: 1,
             ds: datagram.ds_field(),
         };
-        let Ok(message) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
-            let (counter, packet) = open_alone(keypair, datagram, range)?;
-            control.number = counter;
-            self.put(packet, control);
-            return Ok(());
+        let lent = match len > COPIED {
+            true => datagram.lend(range.clone(), BEFORE_HEADER, DataKey::SPARE),
+            false => None,
         };
-        let all = message.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
-        datagram.copy_bits(range.start, all)?;
-        let header = all.first_chunk().and_then(DataHeader::parse);
+        let message = match lent {
+            Some(message) => message,
+            None => {
+                let end = BEFORE_HEADER.saturating_add(len);
+                let Ok(copy) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
+                    let (counter, packet) = open_alone(keypair, datagram, range)?;
+                    control.number = counter;
+                    self.put(packet, control);
+                    return Ok(());
+                };
+                let bytes = copy.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
+                datagram.copy_bits(range.start, bytes)?;
+                copy
+            }
+        };
+        let header = message
+            .get(BEFORE_HEADER..)
+            .and_then(|rest| rest.first_chunk());
+        let header = header.and_then(DataHeader::parse);
         let counter = header.ok_or(EBADMSG)?.counter;
         control.number = counter;
         let mut run = self.run.as_mut().filter(|run| run.may_take(&control));
@@ -259,15 +331,14 @@ impl<'a> Opener<'a> {
         let (Some(run), Some(mut place)) = (run, place) else {
             let netdev = &keypair.peer.device.netdev;
             let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
-                let authentic = keypair.receiving.open(counter, message, opened);
-                authentic.then_some(()).ok_or(EBADMSG)
+                open(keypair, counter, message, opened)
             })?;
             self.put(packet, control);
             return Ok(());
         };
-        if !keypair.receiving.open(counter, message, place.bytes) {
+        if let Err(e) = open(keypair, counter, message, place.bytes) {
             place.restore();
-            return Err(EBADMSG);
+            return Err(e);
         }
         let packet = place.bytes.get(DataKey::SCRATCH..).unwrap_or_default();
         if let Some(payload) = run.tcp.add(packet) {
@@ -473,6 +544,16 @@ impl<'a> Place<'a> {
             }
         }
     }
+}
+
+/// Decrypts a message into another buffer. What is behind it stays: it may be the beginning of the next. Errors: `EBADMSG`.
+fn open(keypair: &Keypair, counter: u64, message: &mut [u8], opened: &mut [u8]) -> Result {
+    let behind: Option<[u8; DataKey::SPARE]> = message.last_chunk().copied();
+    let authentic = keypair.receiving.open(counter, message, opened);
+    if let (Some(behind), Some(place)) = (behind, message.last_chunk_mut()) {
+        *place = behind;
+    }
+    authentic.then_some(()).ok_or(EBADMSG)
 }
 
 /// Decrypts a data message without memory for a copy of it, and returns its counter with it. Errors: as

@@ -343,7 +343,7 @@ fn accept(
                 packet.drop_for(Cause::SourceNotAllowed.reason());
                 return 0;
             }
-            receiver.receive(packet);
+            receiver.receive(packet, inner.protocol);
             netdev.count_received(messages, message_len);
             message_len
         }

@@ -13,7 +13,7 @@ use crate::{
     engine::Engine,
     gfp::Gfp,
     keypair::Keypair,
-    messages::{padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN},
+    messages::{padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, PADDING_MULTIPLE, TAG_LEN},
     net::{
         skb::{Control, DatagramOut, Flow, Keepable, PacketOut, Piece, SkBuff},
         skb_list::SkbList,
@@ -378,7 +378,14 @@ impl<'a> Sealer<'a> {
         // If memory is short, there may be some for one packet at a time. Or one of them is not what it
         // seems, which the others shall not suffer from: what was encrypted with their counters until
         // that was seen has gone nowhere.
-        while let Some(mut packet) = self.run.pop_front() {
+        while let Some(packet) = self.run.pop_front() {
+            let mut packet = match seal_in_place(self.keypair, packet) {
+                Ok(datagram) => {
+                    self.datagrams.push_back(datagram);
+                    continue;
+                }
+                Err(packet) => packet,
+            };
             let made = seal_single(self.keypair, &Message::of_packet(&packet));
             match made {
                 Ok(mut datagram) => {
@@ -468,6 +475,41 @@ impl Message<()> {
             padded: length as usize,
             write: |to: &mut [u8]| packet.copy_finished(to),
         }
+    }
+}
+
+/// How much room packets had better have in front of them and behind, so that they can be encrypted where they stand.
+pub(crate) const ROOM: (usize, usize) = (
+    OUTER_HEADROOM + DATA_HEADER_LEN,
+    PADDING_MULTIPLE + TAG_LEN + DataKey::SPARE,
+);
+
+/// Makes a datagram of a packet where it stands. Gives it back, whole, if there is no room for that, or others use it.
+fn seal_in_place(
+    keypair: &Keypair,
+    packet: SkBuff<PacketOut>,
+) -> core::result::Result<SkBuff<DatagramOut>, SkBuff<PacketOut>> {
+    let Control {
+        number, length, ds, ..
+    } = packet.control();
+    let message = Message {
+        counter: number,
+        len: packet.len(),
+        padded: length as usize,
+        write: |_: &mut [u8]| true,
+    };
+    let tail = message.padded.saturating_sub(message.len) + TAG_LEN;
+    let before = (OUTER_HEADROOM, DATA_HEADER_LEN, DataKey::SCRATCH);
+    let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
+    match packet.into_datagram(before, (tail, DataKey::SPARE), fill) {
+        Ok(mut datagram) => {
+            datagram.set_control(Control {
+                ds,
+                ..Control::default()
+            });
+            Ok(datagram)
+        }
+        Err((packet, _)) => Err(packet),
     }
 }
 

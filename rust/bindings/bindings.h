@@ -56,4 +56,5 @@
 /* What bindgen does not evaluate: macros that look like functions. */
 enum {
 	WIREGUARD_MCAST_CAP_NET_ADMIN = GENL_MCAST_CAP_NET_ADMIN,
+	WIREGUARD_HZ = HZ,
 };

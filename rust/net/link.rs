@@ -42,6 +42,9 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
     const OVERHEAD: usize;
     /// What the length of a packet is padded to a multiple of.
     const PADDING: usize;
+
+    /// How many bytes packets that are routed to a link had better have free in front of them, and behind.
+    const ROOM: (usize, usize);
     /// How many numbers `ethtool -S` shows.
     const STATISTICS: usize;
 
@@ -216,6 +219,8 @@ unsafe extern "C" fn setup<T: TunnelDriver>(dev: *mut bindings::net_device) {
         let largest = (i32::MAX as usize / T::PADDING) * T::PADDING;
         bindings::set_mtu(dev, bindings::ETH_DATA_LEN - T::OVERHEAD as u32);
         (*dev).max_mtu = (largest - T::OVERHEAD) as u32;
+        (*dev).needed_headroom = T::ROOM.0 as u16;
+        (*dev).needed_tailroom = T::ROOM.1 as u16;
         // ICMP errors need the route that a packet was sent by.
         bindings::netif_keep_dst(dev);
         bindings::netif_set_tso_max_size(dev, bindings::GSO_MAX_SIZE);

@@ -6,6 +6,7 @@ pub(crate) mod device;
 pub(crate) mod drop_reason;
 mod ethtool;
 pub(crate) mod genetlink;
+mod gro;
 pub(crate) mod icmp;
 pub(crate) mod link;
 pub(crate) mod namespace;

@@ -19,7 +19,9 @@ use pin_init::PinInit;
 
 use super::{
     device::NetDevice,
-    skb::{PacketIn, SkBuff},
+    gro::Merging,
+    skb::{PacketIn, Protocol, SkBuff},
+    skb_list::SkbList,
 };
 use crate::{bindings, cpu::SoftirqsDisabled, rcu::RcuArc};
 
@@ -39,6 +41,9 @@ pub(crate) trait Poll: Send + Sync + Sized {
 /// Softirqs are disabled for `'a`. `napi`, if there is one, is being polled on this CPU meanwhile.
 pub(crate) struct Receiver<'a> {
     napi: Option<NonNull<bindings::napi_struct>>,
+    merging: Merging,
+    /// What is not merged, to be handed over together.
+    plain: SkbList<PacketIn>,
     _polling: PhantomData<&'a mut ()>,
 }
 
@@ -49,24 +54,35 @@ impl<'a> Receiver<'a> {
         // INVARIANT: By the argument.
         Self {
             napi: None,
+            merging: Merging::default(),
+            plain: SkbList::new(),
             _polling: PhantomData,
         }
     }
 
-    /// Hands a packet to the stack, which merges it with its neighbours where it can while it is polled.
+    /// Hands a packet of a protocol to the stack, which merges it with its neighbours where it can while it is polled.
     #[inline]
-    pub(crate) fn receive(&mut self, skb: SkBuff<PacketIn>) {
-        let skb = skb.into_raw().as_ptr();
-        match self.napi {
-            // SAFETY: The instance is being polled on this CPU by the type invariant, and the buffer
-            // is ours to give.
-            Some(napi) => unsafe {
-                bindings::gro_receive_skb(&raw mut (*napi.as_ptr()).gro, skb);
-            },
+    pub(crate) fn receive(&mut self, skb: SkBuff<PacketIn>, protocol: Protocol) {
+        let Some(napi) = self.napi else {
             // SAFETY: Softirqs are disabled, and the buffer is ours to give.
-            None => unsafe {
-                bindings::netif_receive_skb(skb);
-            },
+            unsafe { bindings::netif_receive_skb(skb.into_raw().as_ptr()) };
+            return;
+        };
+        if !self.merging.is_possible(&skb, protocol) {
+            self.plain.push_back(skb);
+            return;
+        }
+        let skb = skb.into_raw().as_ptr();
+        // SAFETY: The instance is being polled on this CPU by the type invariant, and the buffer is ours to give.
+        unsafe { bindings::gro_receive_skb(&raw mut (*napi.as_ptr()).gro, skb) };
+    }
+}
+
+impl Drop for Receiver<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.plain.is_empty() {
+            core::mem::replace(&mut self.plain, SkbList::new()).receive();
         }
     }
 }
@@ -284,9 +300,12 @@ unsafe extern "C" fn poll<T: Poll>(
         // INVARIANT: The core polls this instance on this CPU now.
         // SAFETY: The core hands in a valid pointer.
         napi: Some(unsafe { NonNull::new_unchecked(napi) }),
+        merging: Merging::default(),
+        plain: SkbList::new(),
         _polling: PhantomData,
     };
     let done = instance.polled.poll(&mut receiver, limit).min(limit);
+    drop(receiver);
     if done < limit {
         // SAFETY: The instance is being polled on this CPU.
         unsafe { bindings::napi_complete_done(napi, done as kernel::ffi::c_int) };

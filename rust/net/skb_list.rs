@@ -8,7 +8,7 @@ use core::{marker::PhantomData, ptr::NonNull};
 
 use super::{
     drop_reason::DropReason,
-    skb::{Keepable, SkBuff},
+    skb::{Keepable, PacketIn, SkBuff},
 };
 use crate::bindings;
 
@@ -133,6 +133,24 @@ impl<K: Keepable> SkbList<K> {
         while let Some(mut skb) = rest.pop_front() {
             f(&mut skb);
             self.push_back(skb);
+        }
+    }
+}
+
+impl SkbList<PacketIn> {
+    /// Hands all packets to the stack, together (`netif_receive_skb_list`). Context: softirqs disabled.
+    pub(super) fn receive(mut self) {
+        let mut head = bindings::list_head::default();
+        let ends = &raw mut head;
+        // SAFETY: The head is a list of its own, and not moved until the callee has emptied it. The buffers are ours to give,
+        // and on no list.
+        unsafe {
+            (*ends).next = ends;
+            (*ends).prev = ends;
+            while let Some(skb) = self.pop_front() {
+                bindings::skb_list_add_tail(skb.into_raw().as_ptr(), ends);
+            }
+            bindings::netif_receive_skb_list(ends);
         }
     }
 }

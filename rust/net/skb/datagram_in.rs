@@ -2,9 +2,10 @@
 
 //! Datagrams that a socket of the kernel's own has received.
 
-use core::ptr::NonNull;
+use core::{ops::Range, ptr::NonNull};
+use kernel::prelude::*;
 
-use super::{DatagramIn, Protocol, SkBuff};
+use super::{DatagramIn, PacketIn, Protocol, SkBuff};
 use crate::{bindings, gfp::Gfp, net::skb_list::SkbList};
 
 /// Buffers with the payload of a datagram, whose network and transport headers are those of the datagram.
@@ -56,6 +57,99 @@ impl SkBuff<DatagramIn> {
     pub(crate) fn ds_field(&self) -> u8 {
         // SAFETY: The buffer is valid; its network header was set by the IP layer.
         unsafe { bindings::ip_tunnel_get_dsfield(self.raw()) }
+    }
+
+    /// Lends bytes of the buffer where they are, with `before` bytes in front of them and `behind` bytes behind, if all
+    /// these are in one piece of memory which nobody else uses: not in pages that a sender may still write to, those of a
+    /// file that was spliced or of the ring of a packet socket, nor in what a clone shares.
+    ///
+    /// What is around them is the buffer's, too, or was.
+    pub(crate) fn lend(
+        &mut self,
+        bytes: Range<usize>,
+        before: usize,
+        behind: usize,
+    ) -> Option<&mut [u8]> {
+        let len = bytes.len();
+        let shared = self.shared_info();
+        // SAFETY: The buffer and its shared info are valid.
+        if unsafe { (*shared).flags != 0 || bindings::skb_cloned(self.raw()) } {
+            return None;
+        }
+        // SAFETY: As above.
+        let frags = unsafe { (*shared).frags.get(..usize::from((*shared).nr_frags))? };
+        let mut offset = bytes.start.checked_sub(self.linear().len())?;
+        let frag = frags.iter().find(|frag| {
+            let is_here = offset < frag.len as usize;
+            if !is_here {
+                offset -= frag.len as usize;
+            }
+            is_here
+        })?;
+        if offset.checked_add(len)? > frag.len as usize {
+            return None;
+        }
+        // SAFETY: The fragment is valid; it has an address if it is memory that can be read.
+        let start = unsafe { bindings::skb_frag_address_safe(frag) }.cast::<u8>();
+        if start.is_null() {
+            return None;
+        }
+        // SAFETY: The address is that of a page's bytes.
+        let (first, room) = unsafe {
+            if !bindings::is_only_use_of_page(start.cast()) {
+                return None;
+            }
+            let first = bindings::page_start(start.cast()).cast::<u8>();
+            (first, bindings::page_room(start.cast()))
+        };
+        let at = (start as usize - first as usize).checked_add(offset)?;
+        let from = at.checked_sub(before)?;
+        let end = at.checked_add(len)?.checked_add(behind)?;
+        if end > room {
+            return None;
+        }
+        // SAFETY: The bytes are in pages of which this buffer's fragment is the only user, so nobody but who has the
+        // buffer reads or writes them.
+        Some(unsafe { core::slice::from_raw_parts_mut(first.add(from), end - from) })
+    }
+
+    /// Makes a packet of the buffer: of what `fill` writes into it, `len` bytes, `head` bytes behind the start of the
+    /// datagram. `fill` gets the `scratch` bytes in front of these as well.
+    ///
+    /// Gives the buffer back, with `EINVAL` and as it was if it is in several pieces, or shared, or has no room for that;
+    /// with the error of `fill` if that returns one.
+    pub(crate) fn into_packet(
+        mut self,
+        head: usize,
+        len: usize,
+        scratch: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> core::result::Result<SkBuff<PacketIn>, (Self, Error)> {
+        // SAFETY: The buffer is valid.
+        let is_shared = unsafe { bindings::skb_cloned(self.raw()) };
+        let linear = self.linear().len();
+        let is_there = head.checked_add(len).is_some_and(|end| end <= linear)
+            && scratch <= self.headroom().saturating_add(head);
+        if is_shared || !is_there || linear != self.len() {
+            return Err((self, EINVAL));
+        }
+        let data = self.skb().data;
+        // SAFETY: The bytes are in the buffer's allocation, which no clone shares.
+        let bytes =
+            unsafe { core::slice::from_raw_parts_mut(data.add(head).sub(scratch), scratch + len) };
+        if let Err(e) = fill(bytes) {
+            return Err((self, e));
+        }
+        // SAFETY: The buffer is valid, and has these bytes. What it was, and where it came from, is taken off it.
+        unsafe {
+            let skb = self.raw();
+            bindings::skb_pull(skb, head as u32);
+            bindings::skb_trim(skb, len as u32);
+            bindings::skb_orphan(skb);
+            bindings::skb_scrub_packet(skb, true);
+            (&raw mut *self.headers_mut()).write_bytes(0, 1);
+            Ok(SkBuff::from_raw(self.into_raw()))
+        }
     }
 
     /// Takes a buffer apart that stands for several datagrams. They share its memory. Those for which there is none are

@@ -139,6 +139,12 @@ impl<K: Kind> SkBuff<K> {
         f(self.raw())
     }
 
+    /// Returns the C object, for reading.
+    #[inline]
+    pub(super) fn as_raw(&self) -> *const bindings::sk_buff {
+        self.ptr.as_ptr()
+    }
+
     #[inline]
     fn raw(&self) -> *mut bindings::sk_buff {
         self.ptr.as_ptr()

@@ -5,7 +5,7 @@
 use core::ptr::NonNull;
 use kernel::{error::from_err_ptr, prelude::*};
 
-use super::{PacketOut, Routed, SkBuff};
+use super::{DatagramOut, PacketOut, Routed, SkBuff};
 use crate::{
     bindings,
     gfp::Gfp,
@@ -104,6 +104,65 @@ impl SkBuff<PacketOut> {
     pub(crate) fn orphan(&mut self) {
         // SAFETY: The buffer is valid.
         unsafe { bindings::skb_orphan(self.raw()) };
+    }
+
+    /// Makes a datagram of the packet where it stands, with `head` bytes in front of it, and `tail` behind, all of which
+    /// `fill` writes; it gets the `scratch` bytes in front of the packet, the packet, the tail, and `spare` bytes more.
+    /// The checksum that was left for the hardware is computed before.
+    ///
+    /// Gives the packet back, with `EINVAL` and whole, if it is in several pieces, shared, or has no room for that, and
+    /// `headroom` more in front; with the error of `fill` if that returns one.
+    pub(crate) fn into_datagram(
+        mut self,
+        (headroom, head, scratch): (usize, usize, usize),
+        (tail, spare): (usize, usize),
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> core::result::Result<SkBuff<DatagramOut>, (Self, Error)> {
+        let len = self.len();
+        let most = headroom.saturating_add(head).max(scratch);
+        // SAFETY: The buffer is valid.
+        let (is_shared, tailroom) = unsafe {
+            (
+                bindings::skb_cloned(self.raw()),
+                bindings::skb_tailroom(self.raw()),
+            )
+        };
+        let is_fit = !is_shared && !self.is_gso() && len != 0 && len == self.linear().len();
+        let has_room = self.headroom() >= most && tailroom as usize >= tail.saturating_add(spare);
+        // SAFETY: The buffer is valid, linear, and nobody else's.
+        let is_summed = is_fit
+            && has_room
+            && unsafe {
+                !bindings::skb_is_csum_partial(self.raw())
+                    || bindings::skb_checksum_help(self.raw()) == 0
+            };
+        if !is_summed {
+            return Err((self, EINVAL));
+        }
+        let data = self.skb().data;
+        // SAFETY: The bytes are in the buffer's allocation, which no clone shares.
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(data.sub(scratch), scratch + len + tail + spare)
+        };
+        if let Err(e) = fill(bytes) {
+            return Err((self, e));
+        }
+        // SAFETY: The buffer is valid, and has that room. What it was is taken off it, but for the hash of its flow and its
+        // owner.
+        unsafe {
+            let skb = self.raw();
+            bindings::skb_put(skb, tail as u32);
+            bindings::skb_push(skb, head as u32);
+            bindings::skb_get_hash(skb);
+            bindings::skb_scrub_packet(skb, true);
+            let headers = self.headers_mut();
+            let (hash, is_l4, is_sw) = (headers.hash, headers.l4_hash(), headers.sw_hash());
+            (&raw mut *headers).write_bytes(0, 1);
+            headers.hash = hash;
+            headers.set_l4_hash(is_l4);
+            headers.set_sw_hash(is_sw);
+            Ok(SkBuff::from_raw(self.into_raw()))
+        }
     }
 
     /// Copies the whole packet out, computing the checksum that was left for the hardware on the

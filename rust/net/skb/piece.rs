@@ -96,12 +96,13 @@ impl PiecePool {
     /// Creates a pool. Context: process context. Errors: `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         let mut params = bindings::page_pool_params::default();
-        params.__bindgen_anon_1.__bindgen_anon_1 = bindings::page_pool_params__bindgen_ty_1__bindgen_ty_1 {
-            order: Piece::MAX.ilog2() - kernel::page::PAGE_SIZE.ilog2(),
-            pool_size: Self::MOST,
-            nid: bindings::NUMA_NO_NODE,
-            ..Default::default()
-        };
+        params.__bindgen_anon_1.__bindgen_anon_1 =
+            bindings::page_pool_params__bindgen_ty_1__bindgen_ty_1 {
+                order: Piece::MAX.ilog2() - kernel::page::PAGE_SIZE.ilog2(),
+                pool_size: Self::MOST,
+                nid: bindings::NUMA_NO_NODE,
+                ..Default::default()
+            };
         // SAFETY: The parameters are valid.
         let pool = from_err_ptr(unsafe { bindings::page_pool_create(&raw const params) })?;
         // INVARIANT: Just created.
