@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2154,SC2016 # what clients.sh and lib/ set; words for an inner shell
-# The scene of selftests/clients.sh, and what every client's part of it uses.
+# The scene of selftests/clients/clients.sh, and what every client's part of it uses.
 #
 #   printer ----- client ----- isp ----- server   two WireGuard links of the module under test:
 #   192.168.1.9   10.1.0.2      |        10.2.0.2   wg0 10.8.0.1 fd08::1, port 51820
