@@ -93,18 +93,21 @@ distclean: ## removes all of build/
 # For the tests and for who works on the code.
 
 .PHONY: clippy
-clippy:
+clippy: ## clippy's lints, with warnings as errors
 	@$(if $(KDIR),,scripts/setup --build)
 	@scripts/module CLIPPY=1
 
+.PHONY: rustdoc
+rustdoc: setup module ## build/rustdoc/wireguard/index.html, the documentation of both rooms
+	@scripts/rustdoc
+
 .PHONY: rustfmt rustfmt-check
-rustfmt: setup
+rustfmt: setup ## the kernel's format for all Rust (rustfmt-check: only looks)
 	@scripts/format
 rustfmt-check: setup
 	@scripts/format --check
 
-# Each fuzz target for T seconds; TARGET=handshake only that one.
 .PHONY: fuzz
 T = 60
-fuzz: setup
+fuzz: setup ## each fuzz target for T=60 seconds (TARGET=handshake only that one)
 	@selftests/host/host --fuzz $(T) $(TARGET)

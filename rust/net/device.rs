@@ -27,7 +27,7 @@ pub(crate) fn transmit_depth() -> u32 {
 
 /// A network device (`struct net_device`).
 ///
-/// While an [`ARef`](kernel::sync::aref::ARef) to one exists, unregistering the device does not
+/// While an [`ARef`] to one exists, unregistering the device does not
 /// finish.
 #[repr(transparent)]
 pub(crate) struct NetDevice(Opaque<bindings::net_device>);

@@ -42,7 +42,7 @@ build_the_scene() {
 	ip -n server -6 route add default dev wg1 table 9
 
 	listen web "$net_tmp/web.log" ncat -lk 80 -c 'echo "you come from $NCAT_REMOTE_ADDR"'
-	listen server "$net_tmp/name-server.log" python3 "$here/clients/name-server.py" home.example 10.8.0.1
+	listen server "$net_tmp/name-server.log" python3 "$here/name-server.py" home.example 10.8.0.1
 	soon 20 listening web 80 && soon 20 listening server 53 u && iperf_server server
 }
 

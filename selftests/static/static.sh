@@ -10,10 +10,12 @@ trap 'rm -rf "$check_log"' EXIT
 cd "$project" || exit 2
 
 # This machine may have no Python: the build environment has.
-inventory() {
+python() {
 	# shellcheck disable=SC2016 # for the inner shell
-	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B selftests/static/unsafe-inventory.py "$@"
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B "$@"
 }
+inventory() { python selftests/static/unsafe-inventory.py "$@"; }
+documents() { python selftests/static/documents.py "$@"; }
 
 chapter "Form and habits"
 check "rustfmt would change nothing (make rustfmt-check; make rustfmt mends it)" make --no-print-directory rustfmt-check
@@ -24,6 +26,13 @@ one_clock() {
 	[ "$(env -u WIREGUARD_STARTED make --no-print-directory --eval "$steps" clock | sort | uniq -c | xargs | cut -d ' ' -f 1)" = 2 ]
 }
 check "the clock of progress does not begin anew with a step of make" one_clock
+
+chapter "Documents"
+check "what checks them finds what it must in trees made wrong on purpose" documents --prove
+check "every link leads to a file and a headline, and Documentation/README.md to every document" documents --links
+check "the table of selftests/README.md is the tree's, and each folder has its entry" documents --tests
+check "the files that documents name are there" documents --names
+check "rustdoc has no warning, and its examples compile (make rustdoc)" make --no-print-directory rustdoc
 
 chapter "unsafe"
 check "the checker of unsafe finds what it must in trees made wrong on purpose" inventory --prove
