@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Packets that are to be sent through a tunnel.
+//!
+//! Context: any but hard interrupts. Locking: none; a buffer has one owner. What takes a buffer and fails has dropped it.
 
 use core::ptr::NonNull;
 use kernel::{error::from_err_ptr, prelude::*};
