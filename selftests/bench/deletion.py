@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 
-from guest import Failed, Hosts, load, main, results, run, say, seconds, unload
-
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from guest import Failed, Hosts, load, main, results, run, say, seconds, unload  # noqa: E402
 from netlink import NLM_F_ACK, Links, attribute, in_netns  # noqa: E402
 
 LINKS = 10

@@ -6,11 +6,14 @@ MODULE is ours, c or none (no tunnel); NAME is one of MEASURES. Leaves /out/pack
 """
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 
-from guest import Failed, Hosts, idle_ticks, load, main, results, say, settle_in, switches, unload
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Failed, Hosts, idle_ticks, load, main, results, say, settle_in, switches, unload  # noqa: E402
 
 
 class Server:

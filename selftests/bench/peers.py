@@ -6,9 +6,11 @@ Leaves /out/peers.json: a row for each repetition. Grace periods are waited for 
 """
 
 import os
+import sys
 import time
 
-from guest import Failed, configuration, load, main, results, run, say, seconds, unload
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Failed, configuration, load, main, results, run, say, seconds, unload  # noqa: E402
 
 REMOVED_FROM_C = 1000  # of its peers, by `wg setconf`: milliseconds each
 

@@ -5,10 +5,13 @@
 Leaves /out/profile-MODULE-NAME.txt (each function's own share, and its share with all that it calls) and prints its top.
 """
 
+import os
 import re
 import subprocess
+import sys
 
-from guest import Hosts, load, main, run, say, settle_in, unload
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Hosts, load, main, run, say, settle_in, unload  # noqa: E402
 
 ARGUMENTS = {"tcp": [], "udp64": ["--udp", "--bitrate", "0", "--length", "64"],
              "udp1372": ["--udp", "--bitrate", "0", "--length", "1372"]}

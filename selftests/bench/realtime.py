@@ -9,9 +9,11 @@ MODULE is c, ours or older (which is /out/older.ko). The modules take turns, so 
 import json
 import os
 import subprocess
+import sys
 import time
 
-from guest import Failed, Hosts, load, main, results, say, settle_in, unload
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Failed, Hosts, load, main, results, say, settle_in, unload  # noqa: E402
 
 SECONDS = 6
 # Not measured at the beginning.

@@ -5,7 +5,11 @@
 Leaves /out/removal.json: a row for each repetition, with the grace periods that were waited for.
 """
 
-from guest import Failed, Waits, configuration, load, main, results, run, say, seconds, unload
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Failed, Waits, configuration, load, main, results, run, say, seconds, unload  # noqa: E402
 
 
 def once(count):

@@ -5,11 +5,14 @@
 MODULE is ours or c. Leaves /out/uplinks.json: a row for each module, uplink, queueing discipline and load.
 """
 
+import os
 import re
 import subprocess
+import sys
 import time
 
-from guest import Failed, Hosts, load, main, results, run, say, settle_in, unload
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Failed, Hosts, load, main, results, run, say, settle_in, unload  # noqa: E402
 
 PINGS = 250
 UPLINKS = [("1mbit", "tcp"), ("60mbit", "tcp"), ("60mbit", "forwarded")]

@@ -12,7 +12,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 
 [ $# != 0 ] || set -- wg-quick networkd networkmanager pyroute2
 for client; do [ -f "$here/$client.sh" ] || die "there is no client $client"; done
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 quiet_kernel_begin
 # NetworkManager asks for wireless networks, and the kernel would tell at length that it has them.
 echo 'blacklist cfg80211' >/etc/modprobe.d/no-wireless.conf

@@ -7,7 +7,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/net.sh"
 . "$here/../lib/wg.sh"
 
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing || die "this kernel has no tracefs"
 control=/proc/dynamic_debug/control
 [ -w $control ] || die "this kernel has no dynamic debugging"

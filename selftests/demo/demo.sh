@@ -23,7 +23,7 @@ cat <<'PICTURE'
 #  In the tunnels the travellers are 10.8.0.2 (adams-laptop) and 10.8.0.3 (evas-android).
 PICTURE
 
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 quiet_kernel_begin
 conf=$net_tmp/conf
 # What tells of tunnels: the C driver has nothing of the kind.
@@ -197,7 +197,7 @@ capture server wan "$net_tmp/overheard.pcap" src host 203.0.113.30 and udp dst p
 check "evas-android writes home; internet-host has overheard it" on evas-android ping -c 2 -i 0.2 -W 5 10.8.0.1
 capture_end
 check "internet-host sends the server such a packet of her session, but cannot seal it" \
-	on internet-host "$here/../monitor/forge.py" "$net_tmp/overheard.pcap" 198.51.100.1 51820
+	on internet-host "$here/../lib/forge.py" "$net_tmp/overheard.pcap" 198.51.100.1 51820
 check_prints "the server does not take its sender for her" '^203\.0\.113\.30:' endpoint_of evas-android
 if monitored; then
 	note "wg-monitor stats wg0 on the server, what it says of her:"

@@ -8,7 +8,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/net.sh"
 . "$here/../lib/wg.sh"
 
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 quiet_kernel_begin
 keys a b c
 (umask 077; wg genpsk >"$net_tmp/psk")

@@ -8,7 +8,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/wg.sh"
 
 grep -qw isolcpus=3 /proc/cmdline && [ "$(nproc --all)" = 4 ] || die "this is for a machine of four processors booted with isolcpus=3: scripts/vm --cpus 4 --append isolcpus=3"
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 quiet_kernel_begin
 trace=/sys/kernel/tracing
 [ -e $trace/trace ] || mount -t tracefs tracefs $trace || die "this kernel has no tracing"

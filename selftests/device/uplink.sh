@@ -8,7 +8,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/net.sh"
 . "$here/../lib/wg.sh"
 
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 modprobe -a sch_htb sch_fq_codel sch_drr sch_ingress sch_cake act_police cls_matchall cls_flow || die "this kernel lacks traffic control"
 quiet_kernel_begin
 keys a b

@@ -14,7 +14,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "bench"))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 from guest import Failed, Hosts, load, main, results, run, say, settle_in, unload  # noqa: E402
 
 FLOODS = {

@@ -19,7 +19,7 @@ boringtun-cli) start=(env WG_LOG_LEVEL=error WG_SUDO=1 "$program" --disable-drop
 *) die "$program is not known here: wireguard-go or boringtun-cli" ;;
 esac
 command -v "$program" >/dev/null || die "there is no $program here: install it"
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 modprobe tun 2>/dev/null
 quiet_kernel_begin
 keys kernel user

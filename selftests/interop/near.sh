@@ -20,7 +20,7 @@ on() {
 }
 
 plug 1
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 soon 120 on far true || die "the other machine does not answer"
 quiet_kernel_begin
 keys near far

@@ -10,13 +10,16 @@ checks_passed=0
 checks_failed=0
 check_log=$(mktemp -d /tmp/check.XXXXXX)
 
-if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold= green= red= plain=; fi
+if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold='' green='' red='' plain=''; fi
 
 # chapter WORDS: a headline for what follows.
 chapter() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 # note WORDS: something to read that is no check.
 note() { printf '#   %s\n' "$*"; }
 die() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 2; }
+
+# need_wireguard: the module is loaded, whichever modprobe finds.
+need_wireguard() { [ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"; }
 
 # The command as a person would type it; "on HOST command" reads as a prompt on that host.
 show_command() {

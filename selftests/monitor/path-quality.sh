@@ -8,7 +8,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/wg.sh"
 . "$here/scene.sh"
 
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 quiet_kernel_begin
 chapter "A tunnel: ours, a router, and wireguard-go"
 check "the scene is built" build_the_scene || finish

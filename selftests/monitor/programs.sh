@@ -173,7 +173,7 @@ chapter "stats"
 capture kernel eth0 "$net_tmp/data.pcap" udp dst port 1 and greater 100
 on user ping -c 5 -i 0.2 10.2.0.1 >/dev/null
 capture_end
-check "somebody forges a message" on user "$here/forge.py" "$net_tmp/data.pcap" 10.1.0.1 1
+check "somebody forges a message" on user "$here/../lib/forge.py" "$net_tmp/data.pcap" 10.1.0.1 1
 sleep 0.2
 on kernel "$program" stats wg0 >"$net_tmp/stats" || fail "stats"
 check_prints "that packet is counted, with the cause" '^ +dropped: +not authentic 1$' cat "$net_tmp/stats"

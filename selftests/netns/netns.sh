@@ -7,7 +7,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/check.sh"
 trap 'rm -rf "$check_log"' EXIT
 
-[ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"
+need_wireguard
 release=$(uname -r)
 script=
 for folder in "$here/../../build/kernel/$release/source" "$here"/../build/kernel/*/source "/usr/src/linux-source-${release%%.*}"* /usr/src/linux; do

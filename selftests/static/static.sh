@@ -9,11 +9,12 @@ project=${here%/*/*}
 trap 'rm -rf "$check_log"' EXIT
 cd "$project" || exit 2
 
-# This machine may have no Python: the build environment has.
-python() {
+# This machine may have no Python, man or rustc: the build environment has.
+environment() {
 	# shellcheck disable=SC2016 # for the inner shell
-	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B "$@"
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" "$@"
 }
+python() { environment /usr/bin/python3 -B "$@"; }
 inventory() { python selftests/static/unsafe-inventory.py "$@"; }
 documents() { python selftests/static/documents.py "$@"; }
 
@@ -43,8 +44,7 @@ forbidden_unsafe_is_an_error() {
 	local folder=$project/build/test-logs/forbid
 	rm -rf "$folder" && mkdir -p "$folder" || return
 	printf '#![forbid(unsafe_code)]\npub fn f(x: &u8) -> u8 { unsafe { *(x as *const u8) } }\n' >"$folder/a.rs"
-	# shellcheck disable=SC2016
-	! bash -c '. "$1/scripts/lib.sh"; in_environment rustc --crate-type lib --emit metadata -o /dev/null /project/build/test-logs/forbid/a.rs' - "$project" >"$folder/output" 2>&1 &&
+	! environment rustc --crate-type lib --emit metadata -o /dev/null /project/build/test-logs/forbid/a.rs >"$folder/output" 2>&1 &&
 		grep -q 'usage of an `unsafe` block' "$folder/output"
 }
 check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
@@ -61,8 +61,7 @@ specification() {
 	rm -rf "$tree" && mkdir -p "$tree/Documentation/netlink/specs" && touch "$tree/MAINTAINERS" || return
 	cp "$project/Documentation/netlink/specs/$name" "$tree/Documentation/netlink/specs/" || return
 	cp "$project/build/kernel/${KVER:-default}/source/Documentation/netlink/genetlink.yaml" "$tree/Documentation/netlink/" || return
-	# shellcheck disable=SC2016 # for the inner shell
-	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B "$source/tools/net/ynl/pyynl/ynl_gen_c.py" \
+	python "$source/tools/net/ynl/pyynl/ynl_gen_c.py" \
 		--spec "/project/build/test-logs/ynl/Documentation/netlink/specs/$name" --mode uapi --header -o /project/build/test-logs/ynl/wg_monitor.h &&
 		cmp "$tree/wg_monitor.h" "$project/rust/bindings/wg_monitor.h"
 }
@@ -72,10 +71,9 @@ chapter "Manual pages"
 # faultless PAGE...: in the build environment, which has man and mandoc.
 faultless() {
 	# shellcheck disable=SC2016 # for the inner shell
-	bash -c '. "$1/scripts/lib.sh"; shift; in_environment bash -c '\''
-		for page; do
+	environment bash -c 'for page; do
 			warnings=$({ man --warnings -Tutf8 -l "$page" >/dev/null; mandoc -T lint -W warning "$page"; } 2>&1) && [ -z "$warnings" ] || { echo "$page: $warnings"; exit 1; }
-		done'\'' faultless "$@"' - "$project" "$@"
+		done' faultless "$@"
 }
 check "man and mandoc have nothing to say about them" faultless ./scripts/monitor/*.[1-9]
 finds_faults() {
