@@ -75,7 +75,7 @@ check_equal() {
 
 # check_number WORDS NUMBER OPERATOR NUMBER, as in check_number "it grew" "$after" -gt "$before"
 check_number() {
-	if [ "$2" "$3" "$4" ] 2>/dev/null; then pass "$1 ($2 $3 $4)"; else note "does not hold: $2 $3 $4"; fail "$1"; return 1; fi
+	if test "$2" "$3" "$4" 2>/dev/null; then pass "$1 ($2 $3 $4)"; else note "does not hold: $2 $3 $4"; fail "$1"; return 1; fi
 }
 
 # soon SECONDS COMMAND...: waits until the command succeeds; its status is the command's last.
