@@ -7,6 +7,7 @@
   documents.py --tests   the table in selftests/README.md is selftests/: a line for each folder, with its tests in run's
                          catalogue; and the entry of a folder has its name
   documents.py --names   what names a file of the project (a document; of a test, any file) names one that there is
+  documents.py --layers  the head of each layer in rust/ says in which context it may be used, and what it locks
   documents.py --prove   all of them find what is wrong in a tree made wrong on purpose
 
 Prints a line for each thing that is wrong, and fails if there is one."""
@@ -20,6 +21,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SKIPPED = {".git", "build", "target", "__pycache__"}
 # What lies in selftests/ and is no folder of a proof.
 LOOSE = {"README.md", "PACKAGES", "run", "run-debug", "run-guest", "lib"}
+# Lists of other files, what bindgen makes, and names of older kernels.
+NO_LAYERS = {"rust/net/mod.rs", "rust/bindings/mod.rs", "rust/compat.rs"}
 
 
 def read(path):
@@ -117,6 +120,15 @@ def names(root):
                 yield "%s: %s: there is no such file" % (os.path.relpath(path, root), name)
 
 
+def layers(root):
+    """The head of each layer says in which context it may be used, or what it locks; the rest is for its items to say."""
+    for path in files(os.path.join(root, "rust"), ".rs"):
+        name = os.path.relpath(path, root)
+        head = re.match(r"(// SPDX.*\n\n)?((//!.*\n)*)", read(path))[2]
+        if name not in NO_LAYERS and not re.search(r"\b(Context|Locking): ", head):
+            yield "%s: its head says nothing of context and locking" % name
+
+
 def prove():
     """Each fault is found, and nothing where there is none."""
     good = {
@@ -140,6 +152,8 @@ def prove():
         ("tests", {"selftests/run": "one|one/one.sh|here|words\ntwo|one/two|here|words\nnine|three/nine|here|words\n"}, 2),
         ("names", {}, 0),
         ("names", {"Makefile": "x:\n\tselftests/gone.sh src/gone.rs\n", "a.md": "`src/gone.rs`, build/src/x, src/*.rs, rust/*.rmeta\n"}, 2),
+        ("layers", {"rust/net/mod.rs": "//! All\n", "rust/a.rs": "// SPDX\n\n//! A\n//!\n//! Context: any.\n"}, 0),
+        ("layers", {"rust/a.rs": "//! A\n\n/// Context: any.\nfn f() {}\n"}, 1),
     ]
     for number, (kind, changed, wanted) in enumerate(faults):
         with tempfile.TemporaryDirectory() as root:
@@ -148,13 +162,14 @@ def prove():
                 with open(os.path.join(root, path), "w", encoding="utf-8") as file:
                     file.write(text)
                 os.chmod(os.path.join(root, path), 0o755)
-            found = list({"links": links, "tests": tests, "names": names}[kind](root))
+            found = list({"links": links, "tests": tests, "names": names, "layers": layers}[kind](root))
         if len(found) != wanted:
             yield "tree %d: %d faults of %s wanted, found: %s" % (number, wanted, kind, found)
 
 
 def main():
-    kinds = {"--links": lambda: links(ROOT), "--tests": lambda: tests(ROOT), "--names": lambda: names(ROOT), "--prove": prove}
+    kinds = {"--links": lambda: links(ROOT), "--tests": lambda: tests(ROOT), "--names": lambda: names(ROOT),
+             "--layers": lambda: layers(ROOT), "--prove": prove}
     if len(sys.argv) != 2 or sys.argv[1] not in kinds:
         sys.exit(__doc__)
     wrong = list(kinds[sys.argv[1]]())

@@ -33,6 +33,7 @@ check "what checks them finds what it must in trees made wrong on purpose" docum
 check "every link leads to a file and a headline, and Documentation/README.md to every document" documents --links
 check "the table of selftests/README.md is the tree's, and each folder has its entry" documents --tests
 check "the files that documents name are there" documents --names
+check "the head of each layer says its context and locking" documents --layers
 check "rustdoc has no warning, and its examples compile (make rustdoc)" make --no-print-directory rustdoc
 
 chapter "unsafe"
