@@ -31,7 +31,7 @@ setup: ## the build environment and the kernel, which the other targets make whe
 
 .PHONY: demo
 demo: setup module ## the picture that WireGuard is explained with, live in a virtual machine
-	@scripts/vm --timeout 600 -- selftests/demo.sh
+	@scripts/vm --timeout 600 -- selftests/demo/demo.sh
 
 # (One of them is about arm64.)
 .PHONY: test
@@ -42,11 +42,11 @@ test: ## all tests
 
 .PHONY: test-debug
 test-debug: setup ## the tests on a kernel with KASAN, lockdep, kmemleak and failing memory (hours)
-	@selftests/debug
+	@selftests/run-debug
 
 .PHONY: compare
 compare: setup module ## our module against the C one, in all that they do
-	@selftests/compare
+	@selftests/compare/compare
 
 .PHONY: matrix
 matrix: ## the module built for, and tried on, every kernel of Debian that it is for (KERNELS="..." these)
@@ -54,7 +54,7 @@ matrix: ## the module built for, and tried on, every kernel of Debian that it is
 
 .PHONY: bench
 bench: setup module ## our module against the C one, in guest instructions
-	@selftests/bench
+	@selftests/bench/bench
 
 .PHONY: module
 module: ## build/wireguard.ko
@@ -93,18 +93,21 @@ distclean: ## removes all of build/
 # For the tests and for who works on the code.
 
 .PHONY: clippy
-clippy:
+clippy: ## clippy's lints, with warnings as errors
 	@$(if $(KDIR),,scripts/setup --build)
 	@scripts/module CLIPPY=1
 
+.PHONY: rustdoc
+rustdoc: setup module ## build/rustdoc/wireguard/index.html, the documentation of both rooms
+	@scripts/rustdoc
+
 .PHONY: rustfmt rustfmt-check
-rustfmt: setup
+rustfmt: setup ## the kernel's format for all Rust (rustfmt-check: only looks)
 	@scripts/format
 rustfmt-check: setup
 	@scripts/format --check
 
-# Each fuzz target for T seconds; TARGET=handshake only that one.
 .PHONY: fuzz
 T = 60
-fuzz: setup
-	@selftests/host/run --fuzz $(T) $(TARGET)
+fuzz: setup ## each fuzz target for T=60 seconds (TARGET=handshake only that one)
+	@selftests/host/host --fuzz $(T) $(TARGET)

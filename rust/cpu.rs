@@ -2,6 +2,9 @@
 
 //! Which CPUs there are, and keeping this one.
 //!
+//! Context: any, but where an item says something else. It locks nothing, and nothing can fail. How many CPUs
+//! there are may be another number at once.
+//!
 //! C headers: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h),
 //! [`include/linux/sched/isolation.h`](srctree/include/linux/sched/isolation.h),
 //! [`include/linux/bottom_half.h`](srctree/include/linux/bottom_half.h)

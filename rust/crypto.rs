@@ -6,6 +6,10 @@
 //! All of it is synchronous, allocates nothing and works in every context in which the CPU may be
 //! used at all; the library itself decides whether SIMD can be used, so softirq context is fine.
 //!
+//! Context: any but hard interrupts; [`wait_for_random`] may sleep. It locks nothing. What can fail says so by its
+//! return value: [`None`] or `false` for what is not authentic or no point of the curve. Keys and contexts are values of
+//! their owner.
+//!
 //! C headers: [`include/crypto/chacha.h`](srctree/include/crypto/chacha.h),
 //! [`include/crypto/poly1305.h`](srctree/include/crypto/poly1305.h),
 //! [`include/crypto/chacha20poly1305.h`](srctree/include/crypto/chacha20poly1305.h),

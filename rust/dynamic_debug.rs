@@ -6,6 +6,9 @@
 //! its module, file, function or text, as described in
 //! Documentation/admin-guide/dynamic-debug-howto.rst of the kernel.
 //!
+//! Context: any. It locks nothing that a caller could see, and cannot fail: a message that the rate limit refuses is not
+//! printed. A call site lives as long as the module.
+//!
 //! C header: [`include/linux/dynamic_debug.h`](srctree/include/linux/dynamic_debug.h)
 
 use core::{
@@ -123,7 +126,9 @@ const fn is_terminated(text: &str) -> bool {
 /// Defines functions that print a message when dynamic debugging asks for it, with their
 /// [`Rate`]:
 ///
-/// ```ignore
+/// ```
+/// # use crate::dynamic_debug::events;
+/// # use core::net::IpAddr;
 /// events! {
 ///     /// A packet was tagged.
 ///     pub(crate) fn tagged(tag: u8) => Unlimited "tag {}", tag;

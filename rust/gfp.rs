@@ -2,6 +2,8 @@
 
 //! How hard to try when allocating memory.
 //!
+//! Context: any. It locks nothing, and nothing can fail.
+//!
 //! C header: [`include/linux/gfp_types.h`](srctree/include/linux/gfp_types.h)
 
 use kernel::alloc::{flags, Flags};

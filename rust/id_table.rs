@@ -2,7 +2,21 @@
 
 //! A table that hands out 32-bit numbers for values and finds the value of a number under RCU.
 //!
+//! Locking: changes take the spinlock of the XArray, with softirqs disabled; lookups take no lock. What a lookup finds is
+//! valid for as long as the RCU guard. A table must not be dropped while somebody can look into it.
+//!
 //! C header: [`include/linux/xarray.h`](srctree/include/linux/xarray.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::{gfp::Gfp, id_table::IdTable, rcu};
+//! let table = KBox::pin_init(IdTable::<u32>::new(), GFP_KERNEL)?;
+//! let id = table.insert(rcu::RcuArc::new(7)?, Gfp::Kernel)?;
+//! let found = table.get(id, &rcu::read_lock()).map(|value| *value);
+//! assert_eq!(found, Some(7));
+//! table.remove(id);
+//! ```
 
 use core::marker::PhantomData;
 use kernel::{

@@ -2,6 +2,9 @@
 
 //! Being told when the machine sleeps and when it was cloned.
 //!
+//! Context: registering and dropping a [`Notifier`] in process context, where they may sleep; they must not happen in a
+//! [`Notified::notified`] of the same chain, which holds its lock. None is under way after the drop.
+//!
 //! C headers: [`include/linux/suspend.h`](srctree/include/linux/suspend.h),
 //! [`include/linux/random.h`](srctree/include/linux/random.h)
 

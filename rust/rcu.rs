@@ -12,8 +12,25 @@
 //! after the guard was taken, so the grace period that precedes the value's end cannot have
 //! elapsed before the guard is gone.
 //!
+//! Context: any, but where an item says something else. Locking: none; readers hold a [`Guard`], which must not be kept
+//! over anything that sleeps. Lifetime: see above. Only allocating can fail.
+//!
 //! C headers: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h),
 //! [`include/linux/refcount.h`](srctree/include/linux/refcount.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::rcu::{read_lock, RcuArc, RcuSlot};
+//! let slot = RcuSlot::empty();
+//! slot.swap(Some(RcuArc::new(1)?));
+//! let guard = read_lock();
+//! if let Some(one) = slot.get(&guard) {
+//!     // Another value takes its place; this one stays as long as the guard.
+//!     slot.swap(Some(RcuArc::new(2)?));
+//!     assert_eq!(*one, 1);
+//! }
+//! ```
 
 use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
 use kernel::{

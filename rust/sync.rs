@@ -2,7 +2,28 @@
 
 //! A spinlock that also keeps softirqs of this CPU out.
 //!
+//! Context: any but hard interrupts; with the lock held nothing may sleep. The lock class is that of the place where it is
+//! made. It cannot fail.
+//!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::sync::{new_spinlock_bh, SpinLockBh};
+//! #[pin_data]
+//! struct Counted {
+//!     #[pin]
+//!     total: SpinLockBh<u64>,
+//! }
+//! let counted = KBox::pin_init(
+//!     try_pin_init!(Counted {
+//!         total <- new_spinlock_bh!(0, "Counted::total"),
+//!     }? Error),
+//!     GFP_KERNEL,
+//! )?;
+//! *counted.total.lock() += 1;
+//! ```
 
 use kernel::sync::lock::{Backend, Guard, Lock};
 

@@ -2,8 +2,39 @@
 
 //! Timers of jiffies resolution that keep what they are for alive, and clocks.
 //!
+//! Locking: arming and disarming take the lock of a CPU's timers, which the caller must not hold, as it is in an expiry of
+//! another. Clocks: any context, no lock. Nothing can fail.
+//!
 //! C headers: [`include/linux/timer.h`](srctree/include/linux/timer.h),
 //! [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::{
+//!     gfp::Gfp,
+//!     rcu::RcuArc,
+//!     timer::{new_timer, seconds, Timer, TimerExpired},
+//! };
+//! #[pin_data]
+//! struct Egg {
+//!     #[pin]
+//!     timer: Timer<Egg, 0>,
+//! }
+//! impl TimerExpired<0> for Egg {
+//!     fn expired(_this: RcuArc<Self>) {
+//!         pr_info!("done\n");
+//!     }
+//! }
+//! let egg = RcuArc::pin_init(
+//!     try_pin_init!(Egg {
+//!         timer <- new_timer!("egg"),
+//!     }? Error),
+//!     Gfp::Kernel,
+//! )?;
+//! egg.timer.arm(&egg, seconds(240));
+//! egg.timer.disarm_sync();
+//! ```
 
 use core::marker::PhantomData;
 use kernel::{

@@ -4,6 +4,8 @@
 //!
 //! (The `kernel` crate's `declare_trace!` finds only tracepoints of which that crate has bindings.)
 //!
+//! Context: any. It locks nothing and cannot fail; the closure that makes the values runs only while somebody traces.
+//!
 //! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 
 use kernel::{ffi, str::CStrExt as _};

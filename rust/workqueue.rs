@@ -4,7 +4,45 @@
 //!
 //! The items themselves are the `kernel` crate's ([`kernel::workqueue`]).
 //!
+//! Locking: queueing takes the lock of the queue's pool for a moment. Dropping an [`OwnedQueue`] waits for all items, and
+//! so must not happen in one of them, nor with a lock held that one takes. An item that is queued holds a reference to
+//! its object.
+//!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::{
+//!     gfp::Gfp,
+//!     rcu::RcuArc,
+//!     workqueue::{OwnedQueue, Placement},
+//! };
+//! use kernel::{
+//!     impl_has_work, new_work,
+//!     workqueue::{Work, WorkItem},
+//! };
+//! #[pin_data]
+//! struct Letter {
+//!     #[pin]
+//!     work: Work<Letter>,
+//! }
+//! impl_has_work! {
+//!     impl HasWork<Self> for Letter { self.work }
+//! }
+//! impl WorkItem for Letter {
+//!     type Pointer = RcuArc<Letter>;
+//!     fn run(_this: RcuArc<Letter>) {}
+//! }
+//! let queue = OwnedQueue::new(c"letters", Placement::Anywhere)?;
+//! let letter = RcuArc::pin_init(
+//!     try_pin_init!(Letter {
+//!         work <- new_work!("Letter::work"),
+//!     }? Error),
+//!     Gfp::Kernel,
+//! )?;
+//! let _ = queue.enqueue(letter);
+//! ```
 
 use core::ptr::NonNull;
 use kernel::{

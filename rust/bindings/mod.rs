@@ -7,6 +7,8 @@
 //! [`bindings.h`]: rust/bindings/bindings.h
 //! [`helpers.c`]: rust/helpers.c
 
+// Thousands of C declarations, which the kernel documents.
+#![doc(hidden)]
 #![allow(
     clippy::all,
     clippy::as_ptr_cast_mut,

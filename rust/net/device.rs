@@ -2,6 +2,10 @@
 
 //! Network devices.
 //!
+//! Context: any, but where an item says something else. Locking: lookups want the RTNL, and what they find is valid as long
+//! as it is held; an [`ARef`] is valid as long as it is kept, and keeps the device from being freed. Only looking up can
+//! fail.
+//!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use core::{ffi::CStr, ops::Deref, ptr::NonNull};
@@ -27,7 +31,7 @@ pub(crate) fn transmit_depth() -> u32 {
 
 /// A network device (`struct net_device`).
 ///
-/// While an [`ARef`](kernel::sync::aref::ARef) to one exists, unregistering the device does not
+/// While an [`ARef`] to one exists, unregistering the device does not
 /// finish.
 #[repr(transparent)]
 pub(crate) struct NetDevice(Opaque<bindings::net_device>);

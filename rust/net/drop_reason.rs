@@ -2,6 +2,8 @@
 
 //! Why a packet is dropped.
 //!
+//! Context: any. These are numbers.
+//!
 //! C header: [`include/net/dropreason-core.h`](srctree/include/net/dropreason-core.h)
 
 use crate::bindings::*;

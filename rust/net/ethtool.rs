@@ -2,6 +2,8 @@
 
 //! What `ethtool -S` shows of a link.
 //!
+//! Context: process context, under the RTNL: the callbacks of [`super::link::TunnelDriver::statistics`].
+//!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
 use core::marker::PhantomData;

@@ -2,6 +2,8 @@
 
 //! ICMP errors that a network device sends about packets handed to it.
 //!
+//! Locking: none. The buffer stays the caller's. That nothing could be sent is not told.
+//!
 //! C headers: [`include/net/icmp.h`](srctree/include/net/icmp.h),
 //! [`include/linux/icmpv6.h`](srctree/include/linux/icmpv6.h)
 

@@ -2,6 +2,10 @@
 
 //! Kinds of virtual network links: what `ip link add … type KIND` creates.
 //!
+//! Context: process context, may sleep, but for [`TunnelDriver::transmit`]. Locking: the RTNL, for everything but
+//! [`TunnelDriver::transmit`], which runs on the RCU read side. Lifetime: a driver is valid in its callbacks, and for as long as a
+//! counted reference is kept; the network device behind it, as long as it is referred to.
+//!
 //! C headers: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h),
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 

@@ -2,6 +2,9 @@
 
 //! Network namespaces.
 //!
+//! Context: any, but where an item says something else. Locking: none is wanted; [`NamespaceExit::exit`] runs under the
+//! RTNL. Lifetime: a `&Net` is valid where it was lent, an [`ARef<Net>`] as long as it is kept.
+//!
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
 use core::{marker::PhantomData, pin::Pin, ptr::NonNull};

@@ -2,6 +2,9 @@
 
 //! NAPI: polling for received packets in softirq context.
 //!
+//! Locking: turning instances on and off is serialised by a mutex of the set. An object that is polled lives as long as
+//! the set. Only making one can fail.
+//!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use core::{marker::PhantomData, ptr::NonNull};

@@ -2,6 +2,9 @@
 
 //! Routes to where datagrams are sent, and per-CPU caches of them.
 //!
+//! Context: softirqs disabled, for which the [`SoftirqsDisabled`] is evidence, or the RCU read side; [`Drop`]: any but hard
+//! interrupts. Locking: none. Only making a cache can fail.
+//!
 //! C headers: [`include/net/route.h`](srctree/include/net/route.h),
 //! [`include/net/ip6_route.h`](srctree/include/net/ip6_route.h),
 //! [`include/net/dst_cache.h`](srctree/include/net/dst_cache.h)

@@ -2,6 +2,8 @@
 
 //! The lock of network configuration.
 //!
+//! Locking: this is a mutex, taken before all locks of a device. It cannot fail.
+//!
 //! C header: [`include/linux/rtnetlink.h`](srctree/include/linux/rtnetlink.h)
 
 use crate::bindings;

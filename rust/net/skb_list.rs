@@ -2,6 +2,8 @@
 
 //! A list of socket buffers that belong together.
 //!
+//! Context: any but hard interrupts. Locking: none; a list has one owner. Nothing can fail.
+//!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
 use core::{marker::PhantomData, ptr::NonNull};

@@ -2,6 +2,10 @@
 
 //! UDP sockets of the kernel's own, for tunnels.
 //!
+//! Context: any but hard interrupts, where an item says nothing else. Locking: none is wanted; sending and looking up run on the RCU
+//! read side, whose guard they ask for. Lifetime: a socket is closed by [`UdpTunnel::close`] or by the end of its
+//! namespace, and then says `ENONET`.
+//!
 //! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
 //! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 

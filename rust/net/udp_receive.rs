@@ -7,6 +7,8 @@
 //! (`udp_unexpected_gso()`). Or it is put into the socket's queue, whole, from where it is taken at once. A socket
 //! takes the second way for as long as the receiver says that datagrams come in numbers, and has GRO merge them.
 //!
+//! Context: softirq. Locking: the lock of the socket's queue, for a moment. The receiver is lent for the callback.
+//!
 //! C header: [`include/linux/udp.h`](srctree/include/linux/udp.h)
 
 use core::ptr::NonNull;

@@ -20,7 +20,7 @@ set_peer() { library set wg0 "{\"peer\": {\"public_key\": \"${public[$1]}\", $2}
 peer_line() { library show wg0 | grep "^${public[$1]} "; }
 
 chapter "pyroute2"
-coproc python { exec ip netns exec client python3 "$here/clients/pyroute2-client.py" 2>"$net_tmp/python.log"; }
+coproc python { exec ip netns exec client python3 "$here/pyroute2-client.py" 2>"$net_tmp/python.log"; }
 # Copies: subshells do not get those of coproc.
 exec 5<&"${python[0]}" 6>&"${python[1]}"
 state_of_client >"$net_tmp/before"

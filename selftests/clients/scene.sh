@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2154,SC2016 # what clients.sh and lib/ set; words for an inner shell
-# The scene of selftests/clients.sh, and what every client's part of it uses.
+# The scene of selftests/clients/clients.sh, and what every client's part of it uses.
 #
 #   printer ----- client ----- isp ----- server   two WireGuard links of the module under test:
 #   192.168.1.9   10.1.0.2      |        10.2.0.2   wg0 10.8.0.1 fd08::1, port 51820
@@ -42,7 +42,7 @@ build_the_scene() {
 	ip -n server -6 route add default dev wg1 table 9
 
 	listen web "$net_tmp/web.log" ncat -lk 80 -c 'echo "you come from $NCAT_REMOTE_ADDR"'
-	listen server "$net_tmp/name-server.log" python3 "$here/clients/name-server.py" home.example 10.8.0.1
+	listen server "$net_tmp/name-server.log" python3 "$here/name-server.py" home.example 10.8.0.1
 	soon 20 listening web 80 && soon 20 listening server 53 u && iperf_server server
 }
 

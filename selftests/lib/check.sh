@@ -10,13 +10,16 @@ checks_passed=0
 checks_failed=0
 check_log=$(mktemp -d /tmp/check.XXXXXX)
 
-if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold= green= red= plain=; fi
+if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold='' green='' red='' plain=''; fi
 
 # chapter WORDS: a headline for what follows.
 chapter() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 # note WORDS: something to read that is no check.
 note() { printf '#   %s\n' "$*"; }
 die() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 2; }
+
+# need_wireguard: the module is loaded, whichever modprobe finds.
+need_wireguard() { [ -d /sys/module/wireguard ] || modprobe wireguard || die "the module wireguard cannot be loaded"; }
 
 # The command as a person would type it; "on HOST command" reads as a prompt on that host.
 show_command() {
@@ -72,7 +75,7 @@ check_equal() {
 
 # check_number WORDS NUMBER OPERATOR NUMBER, as in check_number "it grew" "$after" -gt "$before"
 check_number() {
-	if [ "$2" "$3" "$4" ] 2>/dev/null; then pass "$1 ($2 $3 $4)"; else note "does not hold: $2 $3 $4"; fail "$1"; return 1; fi
+	if test "$2" "$3" "$4" 2>/dev/null; then pass "$1 ($2 $3 $4)"; else note "does not hold: $2 $3 $4"; fail "$1"; return 1; fi
 }
 
 # soon SECONDS COMMAND...: waits until the command succeeds; its status is the command's last.

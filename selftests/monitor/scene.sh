@@ -5,7 +5,7 @@
 #   kernel: wg0 10.2.0.1, the module's      router              user: wgu 10.2.0.2, wireguard-go's
 #   eth0 10.1.0.1, port 1 ------------- left     right -------- eth0 10.3.0.2, port 2
 
-program=${here%/*}/scripts/monitor/wg-monitor
+program=${here%/*/*}/scripts/monitor/wg-monitor
 # json FILE EXPRESSION: of what is in the file, as d.
 json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
 

@@ -3,9 +3,9 @@
 //! KUnit suites: the protocol's tables and state machines, and what they stand on, in the kernel.
 //!
 //! Compiled only for a kernel with `CONFIG_KUNIT=y`, which distributions' kernels are without. They
-//! run when the module is loaded; `selftests/kunit.sh` reads what they found. Each computes what it
+//! run when the module is loaded; `selftests/kunit/kunit.sh` reads what they found. Each computes what it
 //! expects by other means than the code that it tests: a list instead of a trie, a set instead of a
-//! window, and for the protocol vectors that `selftests/kunit-vectors.py` made.
+//! window, and for the protocol vectors that `selftests/kunit/vectors.py` made.
 //!
 //! The suite of the handshake is part of `crate::noise`, because it plays with a state that nobody
 //! else may see.

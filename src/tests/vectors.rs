@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handshakes as another implementation made them: written by `selftests/kunit-vectors.py`.
+//! Handshakes as another implementation made them: written by `selftests/kunit/vectors.py`.
 
 #![forbid(unsafe_code)]
 

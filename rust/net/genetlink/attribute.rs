@@ -7,7 +7,21 @@
 //! attributes. This reads them from plain byte slices: it needs nothing of the kernel, has no
 //! `unsafe`, and cannot panic whatever the bytes are.
 //!
+//! Context: any. It locks nothing; what is read lives as long as the bytes. The only error is [`Malformed`], or [`None`] for
+//! a payload of another length.
+//!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::net::genetlink::Attributes;
+//! // Length 8 (with the header), type 3, a number.
+//! let bytes = [8, 0, 3, 0, 42, 0, 0, 0];
+//! for attribute in Attributes::new(&bytes) {
+//!     assert_eq!((attribute.kind(), attribute.u32()), (3, Some(42)));
+//! }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -2,6 +2,9 @@
 
 //! Writing netlink messages.
 //!
+//! Context: any, but where an item says something else. Locking: none; a message has one writer. The error is `EMSGSIZE`,
+//! where nothing else is said.
+//!
 //! C headers: [`include/net/netlink.h`](srctree/include/net/netlink.h),
 //! [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
 

@@ -13,6 +13,9 @@
 //! and an extended-ack text of its own. What reaches the handler is therefore well-formed up to the
 //! depth of the policy, and read with [`Attributes`], which needs no policy of its own.
 //!
+//! Context: process context; handlers may sleep. Locking: families are parallel, so a handler runs beside others, and takes what
+//! locks it needs. A request is valid in its handler; a [`Family`] and its tables are `'static`.
+//!
 //! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
 
 mod attribute;

@@ -2,6 +2,8 @@
 
 //! What generic netlink checks of a message's attributes before a handler sees them.
 //!
+//! Context: any. These are constants: what is wrong with them fails the build.
+//!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
 
 use crate::bindings;

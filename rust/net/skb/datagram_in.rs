@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Datagrams that a socket of the kernel's own has received.
+//!
+//! Context: softirq, or process context with the RCU read side held. Locking: none; a buffer has one owner.
 
 use core::{ops::Range, ptr::NonNull};
 use kernel::prelude::*;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Datagrams to be sent through a socket of the kernel's own.
+//!
+//! Context: any but hard interrupts. Locking: none; a buffer has one owner.
 
 use core::ptr::NonNull;
 use kernel::prelude::*;

@@ -2,6 +2,9 @@
 
 //! Socket buffers: packets on their way through the kernel.
 //!
+//! Context: any but hard interrupts. Locking: none; a buffer has one owner, and is freed with it. What can fail leaves the
+//! buffer as it was, unless it says otherwise.
+//!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};

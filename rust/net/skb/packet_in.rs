@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Packets that have come out of a tunnel.
+//!
+//! Context: any but hard interrupts. Locking: none; a buffer has one owner.
 
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};

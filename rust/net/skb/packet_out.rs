@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Packets that are to be sent through a tunnel.
+//!
+//! Context: any but hard interrupts. Locking: none; a buffer has one owner. What takes a buffer and fails has dropped it.
 
 use core::ptr::NonNull;
 use kernel::{error::from_err_ptr, prelude::*};
@@ -129,13 +131,14 @@ impl SkBuff<PacketOut> {
         };
         let is_fit = !is_shared && !self.is_gso() && len != 0 && len == self.linear().len();
         let has_room = self.headroom() >= most && tailroom as usize >= tail.saturating_add(spare);
+        if !is_fit || !has_room {
+            return Err((self, EINVAL));
+        }
         // SAFETY: The buffer is valid, linear, and nobody else's.
-        let is_summed = is_fit
-            && has_room
-            && unsafe {
-                !bindings::skb_is_csum_partial(self.raw())
-                    || bindings::skb_checksum_help(self.raw()) == 0
-            };
+        let is_summed = unsafe {
+            !bindings::skb_is_csum_partial(self.raw())
+                || bindings::skb_checksum_help(self.raw()) == 0
+        };
         if !is_summed {
             return Err((self, EINVAL));
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Memory for parts of packets.
+//!
+//! Locking: none; a piece has one owner. Its memory goes with the last packet that has a part of it.
 
 use core::{mem::ManuallyDrop, ptr::NonNull};
 use kernel::{error::from_err_ptr, prelude::*};

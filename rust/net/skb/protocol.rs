@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Which version of IP a packet is of, and its addresses.
+//!
+//! Context: any. Nothing can fail but by [`None`].
 
 use core::net::IpAddr;
 

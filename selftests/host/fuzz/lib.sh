@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # what ../run sets
-# Part of ../run: the fuzz targets, with LLVM's libFuzzer and AddressSanitizer.
+# shellcheck disable=SC2154 # what ../host sets
+# Part of ../host: the fuzz targets, with LLVM's libFuzzer and AddressSanitizer.
 
 fuzz_targets=(allowedips attribute boringtun handshake messages)
 # No input longer than this does more than a shorter one.
@@ -87,7 +87,7 @@ fuzz_result() {
 		crash=build/host/crashes/${crash##*/}
 		echo "The input is in $crash:"
 		od -An -v -tx1 "$build/crashes/${crash##*/}" | tr -d ' \n'
-		printf '\nAgain: selftests/host/run --input %s %s\n' "$target" "$crash"
+		printf '\nAgain: selftests/host/host --input %s %s\n' "$target" "$crash"
 		echo "Once mended, that line of digits belongs into selftests/host/fuzz/seeds/$target."
 	fi
 	not_ok "fuzz: $target (all that it said: build/host/fuzz-$target.log)"

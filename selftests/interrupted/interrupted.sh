@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Ctrl-C at every step of the set-up, of a build and of a virtual machine, and a reader of the progress that goes away:
+# nothing goes on, nothing stays mounted, and the next run does the rest. Makes an environment of its own, once and a half:
+# on demand, some six minutes.
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+project=${here%/*/*}
+. "$here/../lib/check.sh"
+cd "$project" || exit 2
+[ "$(id -u)" = 0 ] || die "must be run as root"
+mkdir -p "${WIREGUARD_BUILD:=$project/build}/test-logs" || exit 2
+folder=$(mktemp -d "$(readlink -f "$WIREGUARD_BUILD")/test-logs/interrupted.XXXXXX") || exit 2
+export WIREGUARD_BUILD=$folder
+trap 'rm -rf --one-file-system "$folder" "$check_log"' EXIT
+said=$check_log/said
+
+# Whoever works in the folder, or has something mounted there, in whatever namespace.
+leftovers() {
+	local process
+	for process in /proc/[0-9]*; do
+		{ readlink "$process/root" "$process/cwd"; tr '\0' ' ' <"$process/cmdline"; cut -d ' ' -f 2 "$process/mounts"; } 2>/dev/null |
+			grep -F -m 1 -- "$folder" | sed "s,^,$process ($(cat "$process/comm" 2>/dev/null)): ,"
+	done
+}
+nothing_left() { leftovers >"$check_log/output"; [ ! -s "$check_log/output" ]; }
+
+# As the terminal does it: the signal goes to the whole group. (A shell without job control would have its children ignore it.)
+begin() {
+	: >"$said"
+	set -m
+	"$@" >"$said" 2>&1 </dev/null &
+	group=$!
+	set +m
+}
+ended() { ! kill -0 -- -"$group"; }
+
+# ctrl_c WHEN FILE PATTERN COMMAND...
+ctrl_c() {
+	local when=$1 file=$2 pattern=$3
+	shift 3
+	begin "$@"
+	soon 300 eval "ended || grep -qs -- '$pattern' '$file'"
+	sleep 0.5
+	if ended; then sed 's/^/#     /' "$said" | tail -n 5; fail "$when: it gets there"; return; fi
+	kill -INT -- -"$group"
+	if soon 10 ended && soon 5 nothing_left; then pass "$when: everything ends, nothing stays mounted"
+	else
+		output; fail "$when: everything ends, nothing stays mounted"
+		kill -KILL -- -"$group" 2>/dev/null
+	fi
+	wait "$group" 2>/dev/null
+}
+
+chapter "Ctrl-C"
+log=$folder/log
+piped() { "$@" 2>&1 | cat; }
+ctrl_c "while packages are downloaded" "$log/environment.log" 'downloading packages' make setup
+ctrl_c "while packages are installed" "$log/environment.log" 'installing remaining packages' make setup
+ctrl_c "the same with the progress piped" "$log/environment.log" 'installing remaining packages' piped make setup
+
+chapter "A reader who goes away"
+first_line() { "$@" 2>&1 | head -n 1; }
+begin first_line make setup
+check "it ends with its next line" soon 60 ended
+check "nothing stays mounted, nothing goes on" soon 5 nothing_left || output
+
+chapter "Ctrl-C later on"
+ctrl_c "while the kernel is fetched" "$said" 'fetching kernel' make setup
+ctrl_c "while its source is fetched" "$said" 'fetching the source' make setup
+ctrl_c "while that is unpacked" "$said" 'unpacking the source' make setup
+ctrl_c "while its symbols are fetched" "$said" 'fetching the symbols' make setup
+ctrl_c "while the Rust metadata is made" "$log/modules_prepare.log" 'RUSTC' make setup
+check "the next run does the rest" make setup
+ctrl_c "while the module is built" "$folder/kernel/default/module/rust/bindings_generated.rs" . make module
+check "the next run builds it" make module
+ctrl_c "while the virtual machine's root is made" "$said" 'making an image' scripts/vm -- true
+ctrl_c "while a virtual machine works" "$said" 'here I am' scripts/vm -- sh -c 'echo here I am; sleep 600'
+check "the next one works" scripts/vm -- true
+check "nothing half done is left" eval '! find "$folder" -maxdepth 3 -name "*.part*" ! -path "$folder/env/*" | grep .'
+finish

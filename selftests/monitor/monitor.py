@@ -1,0 +1,458 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""The family `wg-monitor` and `ethtool -S`: each event caused and told once, in the right namespace and in no other; each
+cause of a drop planted and counted once; generations, overflow, floods; and who may not ask. The other end of the tunnel is
+lib/wgpeer.py, so that what happens is known exactly."""
+
+import errno
+import os
+import re
+import select
+import socket
+import struct
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from inet import b64, checksum  # noqa: E402
+from netlink import NLM_F_ACK, NLM_F_DUMP, Generic, attribute, in_netns, run  # noqa: E402
+from tap import Checks  # noqa: E402
+from wgmonitor import Monitor  # noqa: E402
+from wgnetlink import *  # noqa: E402,F403
+from wgpeer import *  # noqa: E402,F403
+
+PORT = 51820
+run("sh", "-c", "[ -d /sys/module/wireguard ] || modprobe wireguard")
+checks = Checks()
+
+run("sh", "-c", """
+set -e
+for n in dut out third; do ip netns add $n; ip -n $n link set lo up; done
+ip link add name under netns dut type veth peer name outer netns out
+ip -n dut address add 10.9.0.1/24 dev under; ip -n dut link set under up
+ip -n out address add 10.9.0.2/24 dev outer; ip -n out address add 10.9.0.3/24 dev outer; ip -n out link set outer up
+ip -n dut link add wg0 type wireguard
+ip -n dut address add 192.168.50.1/24 dev wg0; ip -n dut link set wg0 up
+""")
+device_key, key = Key(), Key()
+PSK = os.urandom(32)
+
+
+def wg(*arguments, where="dut", **more):
+    return run("ip", "netns", "exec", where, "wg", *arguments, **more)
+
+
+def udp(address, port):
+    with in_netns("out"):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((address, port))
+        sock.connect(("10.9.0.1", PORT))
+        return sock
+
+
+def receive(sock, seconds=2):
+    return sock.recv(2048) if select.select([sock], [], [], seconds)[0] else b""
+
+
+def ipv4(source, length=None, version=4, payload=bytes(8)):
+    head = bytearray(struct.pack("!BBHHHBBH4s4s", version << 4 | 5, 0, 20 + len(payload) if length is None else length, 1, 0, 64, 253, 0,
+                                 socket.inet_aton(source), socket.inet_aton("192.168.50.1")))
+    head[10:12] = struct.pack("!H", checksum(bytes(head)))
+    return bytes(head) + payload
+
+
+def ethtool(where="dut"):
+    text = run("ip", "netns", "exec", where, "ethtool", "-S", "wg0")
+    return {name: int(number) for name, number in re.findall(r"^ +(\w+): (\d+)$", text, re.M)}
+
+
+def handshake(peer, sock):
+    """A session that we begin, not yet confirmed."""
+    sock.send(peer.initiation())
+    answer = receive(sock)
+    while answer and answer[0] != RESPONSE:
+        answer = receive(sock)
+    return peer.consume_response(answer)
+
+
+def inside():
+    """An application that sends through the tunnel."""
+    with in_netns("dut"):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("192.168.50.1", 0))
+        return sock
+
+
+wg("set", "wg0", "listen-port", str(PORT), "private-key", "/proc/self/fd/0", input=b64(device_key.private).encode())
+listener, elsewhere, third = Monitor("dut"), Monitor("out"), Monitor("third")
+first, second = udp("10.9.0.2", 5000), udp("10.9.0.3", 5001)
+application = inside()
+
+
+def names(news):
+    return [name for name, _, _ in news]
+
+
+def told(words, *wanted, seconds=1.5):
+    """Exactly these are told, where the link is."""
+    news = listener.news(seconds)
+    checks.equal(names(news), list(wanted), words)
+    return news[0][1] if news else {}
+
+
+# ---------------------------------------------------------------- events
+
+checks.chapter("Each event, once")
+wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32")
+message = told("a peer is added", "peer-new-ntf")
+checks.equal(message.get("public-key"), key.public, "it names the peer by its key")
+checks.equal(message.get("ifname"), "wg0", "and the link by its name")
+with in_netns("dut"):
+    checks.equal(message.get("ifindex"), socket.if_nametoindex("wg0"), "and by its index")
+generation = listener.device()["generation"]
+checks.equal(message.get("generation"), generation, "the device has its generation")
+
+wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", "0", "allowed-ips", "192.168.50.2/32")
+told("a configuration that changes nothing is not told")
+wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", "3600")
+told("a keepalive interval is", "peer-set-ntf")
+wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", "off", "preshared-key", "/proc/self/fd/0", input=b64(PSK).encode())
+told("so is a preshared key", "peer-set-ntf")
+wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32,192.168.50.3/32")
+told("and a list of allowed IPs with another one", "peer-set-ntf")
+
+peer = Peer(key, device_key.public, PSK)
+session = handshake(peer, first)
+told("an initiation alone establishes nothing")
+first.send(session.data())
+message = told("its first message does", "session-ntf")
+checks.equal(message.get("role"), "responder", "the device was the responder")
+checks.equal(message.get("endpoint"), {"addr": "10.9.0.2", "port": 5000}, "the endpoint is where that came from")
+checks.equal((message.get("has-preshared-key"), message.get("preshared-key-generation")), (1, 1), "a preshared key was mixed in, after one change")
+second.send(session.data())
+message = told("a message from another address", "endpoint-ntf")
+checks.equal((message.get("old-endpoint", {}).get("addr"), message.get("endpoint", {}).get("addr")), ("10.9.0.2", "10.9.0.3"), "old and new are told")
+second.send(flipped(session.data(), 20))
+first.send(session.data(b"", counter=0))
+told("what is forged or replayed moves nobody")
+
+time.sleep(6)
+session.counter += 1
+run("ip", "-n", "dut", "link", "set", "wg0", "down")
+told("the link goes down: the session's keys are erased", "session-expired-ntf")
+run("ip", "-n", "dut", "link", "set", "wg0", "up")
+application.sendto(b"x", ("192.168.50.2", 9))
+initiation = receive(second, 10)
+peer.consume_initiation(initiation)
+time.sleep(0.05)
+second.send(peer.response()[0])
+message = told("the device begins a session", "session-ntf")
+checks.equal(message.get("role"), "initiator", "as the initiator")
+rtt = message.get("path", {}).get("rtt-us", 0)
+checks.ok(50_000 <= rtt < 5_000_000, "the round-trip time is what the answer took", "%d microseconds" % rtt)
+
+run("ip", "-n", "dut", "link", "set", "wg0", "down")
+listener.news()
+run("ip", "-n", "dut", "link", "set", "wg0", "up")
+application.sendto(b"x", ("192.168.50.2", 9))
+message = told("nobody answers", "handshake-failed-ntf", seconds=130)
+checks.equal(message.get("attempts"), 20, "after twenty attempts")
+checks.equal((elsewhere.news(0.1), third.news(0.1)), ([], []), "nothing of all that is told in other namespaces")
+
+run("ip", "-n", "dut", "link", "set", "wg0", "netns", "third")
+listener.news(), third.news()
+wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", "30", where="third")
+checks.equal((names(third.news()), listener.news(0.1), elsewhere.news(0.1)), (["peer-set-ntf"], [], []), "a link that has moved: told where it is, and nowhere else")
+run("ip", "-n", "third", "link", "set", "wg0", "netns", "dut")
+run("ip", "-n", "dut", "link", "set", "wg0", "up")
+run("ip", "-n", "dut", "address", "add", "192.168.50.1/24", "dev", "wg0")
+listener.news(), third.news()
+before = listener.device()
+wg("set", "wg0", "peer", b64(key.public), "remove")
+message = told("a peer is removed", "peer-del-ntf")
+checks.equal(message.get("public-key"), key.public, "its key is told")
+after = listener.device()
+checks.ok(after["removal-generation"] == after["generation"] > before["generation"] and after["peers"] == 0, "the device has the generation of that", "%s %s" % (before, after))
+
+# ---------------------------------------------------------------- drops
+
+checks.chapter("Each cause of a drop, once")
+wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32")
+listener.news()
+peer = Peer(key, device_key.public)
+session = handshake(peer, first)
+first.send(session.data())
+listener.news()
+application = inside()
+
+
+TRACING = "/sys/kernel/tracing"
+run("sh", "-c", "mountpoint -q %s || mount -t tracefs tracefs %s" % (TRACING, TRACING))
+
+
+def trace(on):
+    with open(TRACING + "/events/wireguard/enable", "w", encoding="ascii") as file:
+        file.write("1" if on else "0")
+
+
+def traced():
+    """What tracepoints have told since this was asked for: [(event, {name: value})]."""
+    with open(TRACING + "/trace", encoding="ascii") as file:
+        lines = re.findall(r": (wg_\w+): (.*)$", file.read(), re.M)
+    with open(TRACING + "/trace", "w", encoding="ascii"):
+        pass  # Opened so, it is emptied.
+    return [(event, dict(re.findall(r"(\w+)=(\S+)", values))) for event, values in lines]
+
+
+trace(True)
+
+
+def dropped(words, cause, of_peer, act, count=1, others=()):
+    """What is done is counted once, as this by ethtool and as that of the peer, and as nothing else."""
+    peers, numbers = listener.peers(), ethtool()
+    traced()
+    act()
+    time.sleep(0.3)
+    peers2, numbers2 = listener.peers(), ethtool()
+    changes = {name: numbers2[name] - numbers[name] for name in numbers if ("drop" in name or "handshake" in name) and numbers2[name] != numbers[name]}
+    changes = {name: change for name, change in changes.items() if name not in others}
+    checks.equal(changes, {cause: count}, "%s: ethtool -S" % words)
+    told_of = [values for event, values in traced() if event == "wg_dropped"]
+    checks.equal((sum(int(values["count"]) for values in told_of), {values["cause"] for values in told_of}), (count, {cause}), "%s: the tracepoint" % words)
+    was, now = (found[key.public]["drops"] for found in (peers, peers2))
+    changes = {name: now[name] - was[name] for name in now if now[name] != was[name]}
+    checks.equal(changes, {of_peer: count} if of_peer else {}, "%s: the peer" % words)
+
+
+def refused(act):
+    try:
+        act()
+    except OSError:
+        pass
+
+
+def say(address="192.168.50.2"):
+    refused(lambda: application.sendto(b"x", (address, 9)))
+
+
+dropped("forged", "rx_drop_not_authentic", "not-authentic", lambda: first.send(flipped(session.data(), 30)))
+session.counter = 10
+first.send(session.data(counter=10))
+time.sleep(0.2)
+dropped("replayed", "rx_drop_replayed", "replayed", lambda: first.send(session.data(counter=10)))
+first.send(session.data(counter=20000))
+session.counter = 20001
+dropped("too old", "rx_drop_too_old", "too-old", lambda: first.send(session.data(counter=11)))
+dropped("of a source that is not allowed", "rx_drop_source", "source-not-allowed", lambda: first.send(session.data(ipv4("192.168.50.77"))))
+dropped("not IP", "rx_drop_inner_not_ip", "malformed", lambda: first.send(session.data(ipv4("192.168.50.2", version=7))))
+dropped("longer than it is", "rx_drop_inner_truncated", "malformed", lambda: first.send(session.data(ipv4("192.168.50.2", length=900))))
+dropped("shorter than its header", "rx_drop_inner_header", "malformed", lambda: first.send(session.data(ipv4("192.168.50.2", length=8))))
+dropped("too short for a message", "rx_drop_too_short", None, lambda: first.send(b"abc"))
+dropped("no message", "rx_drop_not_message", None, lambda: first.send(bytes(64)))
+dropped("an unknown index", "rx_drop_unknown_index", None, lambda: first.send(struct.pack("<IIQ", DATA, session.remote_index ^ 1, 3) + bytes(32)))
+dropped("a bad mac1", "rx_handshake_bad_mac1", None, lambda: first.send(flipped(peer.initiation(), 120)))
+dropped("an initiation of nobody we know", "rx_handshake_not_authentic", None, lambda: first.send(Peer(Key(), device_key.public).initiation()))
+dropped("an initiation with an old timestamp", "rx_handshake_refused", None, lambda: first.send(peer.initiation(timestamp=tai64n(1000))))
+dropped("no peer for the destination", "tx_drop_no_peer", None, lambda: say("192.168.50.200"))
+checks.equal(listener.peers()[key.public]["handshakes"]["initiations-refused"], 1, "the initiation that was refused is counted as that of its peer")
+
+
+run("ip", "-n", "dut", "route", "add", "blackhole", "10.9.0.2/32")
+dropped("no route", "tx_drop_no_route", "no-route", say)
+run("ip", "-n", "dut", "route", "del", "blackhole", "10.9.0.2/32")
+wg("set", "wg0", "peer", b64(key.public), "endpoint", "192.168.50.2:5000")
+dropped("a route into the tunnel itself", "tx_drop_loop", "loop", say)
+wg("set", "wg0", "peer", b64(key.public), "endpoint", "10.9.0.2:5000")
+nobody = Key()
+wg("set", "wg0", "peer", b64(nobody.public), "allowed-ips", "192.168.50.4/32")
+dropped("no endpoint", "tx_drop_no_endpoint", None, lambda: say("192.168.50.4"))
+checks.equal(listener.peers()[nobody.public]["drops"]["no-route"], 1, "which is counted as no route of that peer")
+wg("set", "wg0", "peer", b64(nobody.public), "remove")
+
+
+def down_and_up():
+    run("ip", "-n", "dut", "link", "set", "wg0", "down")
+    run("ip", "-n", "dut", "link", "set", "wg0", "up")
+
+
+down_and_up()
+for _ in range(129):
+    say()
+time.sleep(1)
+waits = listener.peers()[key.public]
+checks.ok(waits["waiting"] == 129 and 900 <= waits["waiting-ms"] < 60_000, "packets that wait are told, and for how long",
+          "%s for %s ms" % (waits["waiting"], waits["waiting-ms"]))
+dropped("too many wait for a session", "tx_drop_staged_overflow", "staged-overflow", lambda: [say() for _ in range(7)], count=7)
+dropped("no session comes", "tx_drop_no_session", "no-session", down_and_up, count=129)
+traced()
+session = handshake(peer, first)
+first.send(session.data(ipv4("192.168.50.2")))
+time.sleep(0.3)
+say()
+time.sleep(0.3)
+ifindex = str(listener.device()["ifindex"])
+number = str(listener.peers()[key.public]["id"])
+events = traced()
+for event, values in (("wg_handshake_received", {"type": "initiation", "len": "148"}), ("wg_handshake_sent", {"type": "response", "len": "92"}),
+                      ("wg_session_begun", {"role": "responder"}), ("wg_batch_opened", {"packets": "1", "bytes": "32"}), ("wg_batch_sealed", {"packets": "1", "bytes": "64"})):
+    found = [values2 for event2, values2 in events if event2 == event]
+    checks.ok(sum({**values, "ifindex": ifindex, "peer": number}.items() <= values2.items() for values2 in found) == 1,
+              "%s is traced once" % event, str(events))
+down_and_up()
+checks.ok("wg_session_ended" in [event for event, _ in traced()], "and wg_session_ended when it is over")
+trace(False)
+statistics = ethtool()
+checks.ok(statistics["rx_jobs"] > 0 and statistics["rx_job_packets"] >= statistics["rx_jobs"] and statistics["tx_jobs"] > 0
+          and statistics["rx_initiations"] > 0 and statistics["tx_responses"] > 0 and statistics["tx_initiations"] > 0,
+          "jobs and handshake messages are counted", str(statistics))
+
+# ---------------------------------------------------------------- the path
+
+checks.chapter("The path")
+session = handshake(peer, first)
+before = listener.peers()[key.public]["path"]
+sent = 3000
+order = [number for number in range(sent) if number % 50]  # every fiftieth is lost
+for number in range(100, len(order) - 1, 100):  # every hundredth overtakes the one before it
+    order[number - 1], order[number] = order[number], order[number - 1]
+for number in order:
+    first.send(session.data(counter=number))
+    if number % 200 == 1:
+        first.send(session.data(counter=number))
+for number in range(sent, sent + 1088):
+    first.send(session.data(counter=number))
+time.sleep(0.5)
+after = listener.peers()[key.public]["path"]
+checks.equal({name: after[name] - before[name] for name in ("received", "lost", "reordered", "duplicate")},
+             {"received": len(order) + 1088, "lost": sent // 50, "reordered": len(range(100, len(order) - 1, 100)), "duplicate": sent // 200},
+             "lost, reordered and duplicate messages are told as they were")
+
+# ---------------------------------------------------------------- floods
+
+checks.chapter("Floods")
+first.send(session.data(counter=10**6))
+session.counter = 10**6 + 1
+listener.news(3)
+begin = time.monotonic()
+moves = 0
+while time.monotonic() - begin < 5:
+    (first, second)[moves % 2].send(session.data())
+    moves += 1
+flood = [when for name, _, when in listener.news(2.5) if name == "endpoint-ntf"]
+seconds = time.monotonic() - begin
+checks.ok(1 <= len(flood) <= seconds, "an endpoint that moves all the time: one message a second at most", "%d messages for %d moves in %.1f s" % (len(flood), moves, seconds))
+replay = session.data()
+first.send(replay)
+listener.news(3)
+before = listener.peers()[key.public]["drops"]["replayed"]
+begin = time.monotonic()
+while time.monotonic() - begin < 3:
+    second.send(replay)
+time.sleep(0.5)
+checks.equal(listener.news(1.5), [], "replayed messages are not told at all")
+checks.ok(listener.peers()[key.public]["drops"]["replayed"] > before, "though they came")
+begin = time.monotonic()
+for number in range(60):
+    wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", str(100 + number))
+count = names(listener.news(2.5)).count("peer-set-ntf")
+seconds = time.monotonic() - begin
+checks.ok(1 <= count <= seconds, "a configuration that changes all the time: as seldom", "%d messages in %.1f s" % (count, seconds))
+
+# ---------------------------------------------------------------- generations
+
+# With instruments each takes 2 ms to be deleted, and the kernel complains of a link that takes longer than ten seconds.
+crowd = 2_000 if "debug" in os.uname().release else 10_000
+checks.chapter("Ten thousand peers")
+keys = [os.urandom(32) for _ in range(crowd)]
+quiet = Monitor("dut", listen=False)
+listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+with open("/tmp/peers", "w", encoding="ascii") as file:
+    file.writelines("[Peer]\nPublicKey = %s\n" % b64(public) for public in keys)
+run("ip", "netns", "exec", "dut", "wg", "addconf", "wg0", "/tmp/peers")
+generation = quiet.device()["generation"]
+begin = time.monotonic()
+found = quiet.peers()
+checks.note("%d peers dumped in %.2f s" % (crowd + 1, time.monotonic() - begin))
+checks.equal(set(found), {*keys, key.public}, "all are dumped")
+checks.equal(quiet.peers(generation=generation), {}, "none has changed since")
+changed = keys[crowd // 20::crowd // 10]
+for public in changed:
+    wg("set", "wg0", "peer", b64(public), "persistent-keepalive", "77")
+checks.equal(set(quiet.peers(generation=generation)), set(changed), "then ten are changed, and exactly these told")
+checks.equal(set(quiet.peers(**{"public-key": keys[7]})), {keys[7]}, "one by its key")
+checks.equal(quiet.error("peer-get", {"ifname": "wg0", "public-key": bytes(32)}, dump=True), errno.ENOENT, "and none by a key of nobody")
+checks.ok(listener.overflowed(), "a listener without room is told that it lost something")
+listener.news(0.1)
+checks.equal(len(quiet.peers(generation=0)), crowd + 1, "and recovers by a dump")
+wg("set", "wg0", "peer", b64(changed[0]), "persistent-keepalive", "78")
+told("after which it is told what comes", "peer-set-ntf", seconds=2.5)
+run("ip", "netns", "exec", "dut", "wg", "setconf", "wg0", "/dev/null")
+checks.equal(quiet.device()["peers"], 0, "all go")
+
+# ---------------------------------------------------------------- who may ask, and what
+
+checks.chapter("Who may ask, and what")
+
+
+def without_rights():
+    """A child with nobody's rights: the errors that it gets."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setns(os.open("/run/netns/dut", os.O_RDONLY), os.CLONE_NEWNET)
+            os.setgroups([])
+            os.setresuid(65534, 65534, 65534)
+            monitor = Monitor(listen=False)
+            refusals = [monitor.error("device-get", {"ifname": "wg0"}), monitor.error("peer-get", {"ifname": "wg0"}, dump=True)]
+            try:
+                Monitor()
+                refusals.append(0)
+            except PermissionError as error:
+                refusals.append(error.errno)
+            print("# refused with", refusals, flush=True)
+            status = 0 if refusals == [errno.EPERM] * 3 else 1
+        except BaseException:  # pylint: disable=broad-exception-caught
+            traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+checks.ok(without_rights(), "without CAP_NET_ADMIN nothing is told: no command, no group")
+with in_netns("dut"):
+    raw, index = Generic("wg-monitor"), socket.if_nametoindex("wg0")
+DEVICE_GET, PEER_GET, DUMP = 1, 2, NLM_F_DUMP | NLM_F_ACK
+for words, command, flags, attrs, wanted in (
+        ("no name of a device", DEVICE_GET, NLM_F_ACK, [], errno.EBADR),
+        ("two names of a device", DEVICE_GET, NLM_F_ACK, [u32(1, index), name("wg0")], errno.EBADR),
+        ("a device that is not there", DEVICE_GET, NLM_F_ACK, [name("wg7")], errno.ENODEV),
+        ("one of another kind", DEVICE_GET, NLM_F_ACK, [name("lo")], errno.EOPNOTSUPP),
+        ("a name without an end", DEVICE_GET, NLM_F_ACK, [attribute(2, b"wg0")], errno.EINVAL),
+        ("a name that is too long", DEVICE_GET, NLM_F_ACK, [name("w" * 16)], errno.EINVAL),
+        ("an index of two bytes", DEVICE_GET, NLM_F_ACK, [attribute(1, b"ab")], errno.EINVAL),
+        ("an attribute that a request may not have", DEVICE_GET, NLM_F_ACK, [name("wg0"), u32(5, 1)], errno.EINVAL),
+        ("an attribute that is not known", DEVICE_GET, NLM_F_ACK, [name("wg0"), u32(77, 1)], errno.EINVAL),
+        ("a device as a dump", DEVICE_GET, DUMP, [name("wg0")], errno.EOPNOTSUPP),
+        ("the peers without a dump", PEER_GET, NLM_F_ACK, [name("wg0")], errno.EOPNOTSUPP),
+        ("the peers of no device", PEER_GET, DUMP, [], errno.EBADR),
+        ("the peers of a device that is not there", PEER_GET, DUMP, [name("wg7")], errno.ENODEV),
+        ("a key that is too short", PEER_GET, DUMP, [name("wg0"), attribute(5, bytes(31))], errno.ERANGE),
+        ("a key that is too long", PEER_GET, DUMP, [name("wg0"), attribute(5, bytes(33))], errno.ERANGE),
+        ("a generation of one byte", PEER_GET, DUMP, [name("wg0"), attribute(3, b"x")], errno.EINVAL),
+        ("a notification as a request", 3, NLM_F_ACK, [name("wg0")], errno.EOPNOTSUPP),
+        ("a command that is not known", 200, NLM_F_ACK, [], errno.EOPNOTSUPP)):
+    checks.equal(errno.errorcode.get(raw.call(command, *attrs, flags=flags)[0]), errno.errorcode[wanted], words)
+checks.equal(raw.call(DEVICE_GET, name("wg0"))[0], 0, "and what is right is answered")
+
+secrets = {"the device's private key": device_key.private, "the preshared key": PSK, "a key of the session": session.send_key}
+for words, secret in secrets.items():
+    checks.ok(all(secret not in monitor.raw for monitor in (listener, elsewhere, third, quiet)), "%s is in no message" % words)
+checks.ok(key.public in listener.raw, "though a public key is")
+
+run("ip", "-n", "dut", "link", "del", "wg0")
+for namespace in ("dut", "out", "third"):
+    run("ip", "netns", "del", namespace)
+checks.quiet_kernel()
+checks.finish()

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The module for other kernels than the default one: another flavour of the same version is prepared, the module built for it
+# without a warning, and tried there; and it is built against headers that hold the kernel's crates only, as some distributions
+# ship them. Every kernel of Debian's: make matrix.
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+project=${here%/*/*}
+. "$here/../lib/check.sh"
+. "$project/scripts/lib.sh"
+set +e
+cd "$project" || exit 2
+
+kernel=$(readlink -f "$build/kernel/${KVER:-default}")
+release=$(cat "$kernel/release") || exit 2
+headers=$kernel/headers
+trap 'rm -rf "$check_log" "$headers"' EXIT
+
+chapter "Another flavour"
+# The one for clouds is farthest from the others: virtiofs, and hardly a driver.
+other=${release%%-*}-cloud-amd64
+[ "$other" != "$release" ] || other=${release%%-*}-amd64
+check "$other is prepared" env KVER="$other" scripts/setup
+without_warnings() {
+	scripts/module --kernel "$build/kernel/$other" >"$check_log/build" 2>&1 || { cat "$check_log/build"; return 1; }
+	! grep -A 5 warning "$check_log/build"
+}
+check "the module is built for it, without warnings" without_warnings
+check "and works there" scripts/vm --kernel "$other" --icount-shift 2 --timeout 300 --log "$build/log/other-kernels.log" -- selftests/other-kernels/smoke.sh
+
+chapter "Headers with the crates, and without what made them"
+# What such a package holds, of the prepared kernel.
+make_headers() (
+	set -e
+	source=$(readlink -f "$kernel/source")
+	rm -rf "$headers"
+	mkdir -p "$headers"/{arch/x86,tools/objtool,rust}
+	cd "$headers"
+	cp "$kernel/build/.config" "$kernel/build/Module.symvers" "$source/Makefile" .
+	cp -al "$source/include" "$source/scripts" .
+	cp -alf "$kernel/build/include" "$kernel/build/scripts" .
+	cp -al "$source"/arch/x86/{Makefile*,include} arch/x86
+	cp -alf "$kernel/build/arch/x86/include" arch/x86
+	cp -al "$kernel/build/tools/objtool/objtool" tools/objtool
+	cp -al "$kernel"/build/rust/*.rmeta "$kernel"/build/rust/*.so rust
+)
+check "are put together" make_headers
+# shellcheck disable=SC2016 # for the inner shell
+natively() {
+	in_environment bash -euo pipefail -c '
+		WIREGUARD_BUILD=/tmp/build KDIR=$1 scripts/module $2
+		for section in .text __jump_table; do
+			for module in /tmp/build/wireguard.ko "$3"; do objcopy -O binary --only-section=$section "$module" "/tmp/section"; sha256sum </tmp/section; done | uniq | wc -l
+		done | paste -sd" "' natively "$(inside "$headers")" "CC=$(sed -n 's/^CC=\([^ ]*\) .*/\1/p' "$kernel/make-arguments")" "$(inside "$kernel/module/wireguard.ko")"
+}
+check_prints "the module that is built against them has the same code" '^1 1$' natively
+finish

@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What can be said of the source without running it: its form (rustfmt), its habits (clippy), where `unsafe` is and why,
+# and that every file states its licence. Runs outside of the virtual machine, with the tools of the build environment.
+
+here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+project=${here%/*/*}
+. "$here/../lib/check.sh"
+trap 'rm -rf "$check_log"' EXIT
+cd "$project" || exit 2
+
+# This machine may have no Python, man or rustc: the build environment has.
+environment() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" "$@"
+}
+python() { environment /usr/bin/python3 -B "$@"; }
+inventory() { python selftests/static/unsafe-inventory.py "$@"; }
+documents() { python selftests/static/documents.py "$@"; }
+
+chapter "Form and habits"
+check "rustfmt would change nothing (make rustfmt-check; make rustfmt mends it)" make --no-print-directory rustfmt-check
+check "clippy has nothing to say (make clippy)" make --no-print-directory clippy
+
+one_clock() {
+	local steps='clock: ; @bash -c ". scripts/lib.sh; echo \$$WIREGUARD_STARTED"; sleep 1.1; bash -c ". scripts/lib.sh; echo \$$WIREGUARD_STARTED"'
+	[ "$(env -u WIREGUARD_STARTED make --no-print-directory --eval "$steps" clock | sort | uniq -c | xargs | cut -d ' ' -f 1)" = 2 ]
+}
+check "the clock of progress does not begin anew with a step of make" one_clock
+
+chapter "Documents"
+check "what checks them finds what it must in trees made wrong on purpose" documents --prove
+check "every link leads to a file and a headline, and Documentation/README.md to every document" documents --links
+check "the table of selftests/README.md is the tree's, and each folder has its entry" documents --tests
+check "the files that documents name are there" documents --names
+check "the head of each layer says its context and locking" documents --layers
+check "rustdoc has no warning, and its examples compile (make rustdoc)" make --no-print-directory rustdoc
+
+chapter "unsafe"
+check "the checker of unsafe finds what it must in trees made wrong on purpose" inventory --prove
+check "src/ is free of unsafe, and each of its files forbids it" inventory --check src
+check "every unsafe in rust/ says why it is sound" inventory --check rust
+check "Documentation/unsafe.md is in step with the tree (selftests/static/unsafe-inventory.py --update mends it)" inventory --check table
+forbidden_unsafe_is_an_error() {
+	local folder=$project/build/test-logs/forbid
+	rm -rf "$folder" && mkdir -p "$folder" || return
+	printf '#![forbid(unsafe_code)]\npub fn f(x: &u8) -> u8 { unsafe { *(x as *const u8) } }\n' >"$folder/a.rs"
+	! environment rustc --crate-type lib --emit metadata -o /dev/null /project/build/test-logs/forbid/a.rs >"$folder/output" 2>&1 &&
+		grep -q 'usage of an `unsafe` block' "$folder/output"
+}
+check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
+
+chapter "Types"
+layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
+check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
+check "code that breaks what the layers promise does not compile (selftests/compile-fail)" selftests/compile-fail/compile-fail
+
+chapter "Netlink"
+# ynl_gen_c.py wants a tree of the kernel's form around the specification, with the schema in it.
+specification() {
+	local tree=$project/build/test-logs/ynl source=/project/build/kernel/${KVER:-default}/source name=wg-monitor.yaml
+	rm -rf "$tree" && mkdir -p "$tree/Documentation/netlink/specs" && touch "$tree/MAINTAINERS" || return
+	cp "$project/Documentation/netlink/specs/$name" "$tree/Documentation/netlink/specs/" || return
+	cp "$project/build/kernel/${KVER:-default}/source/Documentation/netlink/genetlink.yaml" "$tree/Documentation/netlink/" || return
+	python "$source/tools/net/ynl/pyynl/ynl_gen_c.py" \
+		--spec "/project/build/test-logs/ynl/Documentation/netlink/specs/$name" --mode uapi --header -o /project/build/test-logs/ynl/wg_monitor.h &&
+		cmp "$tree/wg_monitor.h" "$project/rust/bindings/wg_monitor.h"
+}
+check "the description of wg-monitor is as the kernel's schema wants it, and rust/bindings/wg_monitor.h is made of it" specification
+
+chapter "Manual pages"
+# faultless PAGE...: in the build environment, which has man and mandoc.
+faultless() {
+	# shellcheck disable=SC2016 # for the inner shell
+	environment bash -c 'for page; do
+			warnings=$({ man --warnings -Tutf8 -l "$page" >/dev/null; mandoc -T lint -W warning "$page"; } 2>&1) && [ -z "$warnings" ] || { echo "$page: $warnings"; exit 1; }
+		done' faultless "$@"
+}
+check "man and mandoc have nothing to say about them" faultless ./scripts/monitor/*.[1-9]
+finds_faults() {
+	local page=build/test-logs/page.8
+	mkdir -p "${page%/*}" && sed 's/^\.EE$//; s/^\.SH COUNTERS/.SJ COUNTERS/' scripts/monitor/wg-monitor.8 >"$page" && ! faultless "./$page"
+}
+check "but they have about a page that was made wrong" finds_faults
+
+chapter "Licence"
+unlicensed() { # unlicensed FOLDER: prints what states no licence in its first two lines
+	local file bad=0
+	while IFS= read -r -d '' file; do
+		case $file in COPYING | LICENSE | LICENSES/* | *.lock | .gitignore | */.gitignore) continue ;; esac
+		[ -s "$1/$file" ] && [ ! -L "$1/$file" ] || continue
+		if ! head -n 2 "$1/$file" | grep -aqE 'SPDX-License-Identifier: \(*GPL-2\.0'; then
+			echo "$file: its first or second line must say SPDX-License-Identifier: GPL-2.0"
+			bad=1
+		fi
+	done < <(cd "$1" && { git -c safe.directory='*' ls-files -z 2>/dev/null || find . -type f ! -path './build/*' -print0; })
+	return $bad
+}
+check "every file states it" unlicensed "$project"
+finds_unlicensed() {
+	local folder; folder=$(mktemp -d)
+	git -C "$folder" init -q && printf 'a\n// SPDX-License-Identifier: GPL-2.0\n' >"$folder/good.rs" &&
+		printf '#!/bin/sh\n\n# SPDX-License-Identifier: GPL-2.0\n' >"$folder/late" && echo 'fn f() {}' >"$folder/none.rs" && git -C "$folder" add .
+	unlicensed "$folder" >"$folder/output"; local status=$?
+	local found; found=$(cut -d : -f 1 "$folder/output" | xargs)
+	rm -rf "$folder"
+	[ $status = 1 ] && [ "$found" = "late none.rs" ]
+}
+check "and that check finds files that do not, in a tree made for it" finds_unlicensed
+for script in $(git -c safe.directory='*' ls-files 2>/dev/null | grep -E '^(selftests|scripts)/' | while read -r f; do head -c 20 "$f" | grep -q '^#!.*bash' && echo "$f"; done) selftests/lib/*.sh; do
+	bash -n "$script" 2>"$check_log/syntax" || { cat "$check_log/syntax"; fail "$script is a shell script without errors of syntax"; }
+done
+finish
