@@ -766,7 +766,7 @@ impl Notified for Device {
         let rtnl = rtnl::lock();
         link::for_each::<Device>(&rtnl, |device| {
             device.for_each_peer(|peer| {
-                peer.timers.erase_keys.disarm();
+                peer.timers.state.keys_erased();
                 peer.clear_handshake();
                 peer.end_sessions();
             });

@@ -191,7 +191,7 @@ events! {
 // Timers.
 events! {
     /// No response to an initiation: there will be another.
-    pub(crate) fn handshake_retried(peer: &Peer, attempt: i32)
+    pub(crate) fn handshake_retried(peer: &Peer, attempt: u32)
         => Unlimited "{}: No response from peer {} after {} seconds, attempt {} follows",
         Name(&peer.device), Whole::of(peer), REKEY_TIMEOUT / NSEC_PER_SEC, attempt;
     /// No response to so many initiations: there will be no other until there is something to send.

@@ -27,10 +27,11 @@ use crate::{
     net::skb::{DatagramIn, SkBuff},
     noise::{open_initiation, Rejected, SessionKeys},
     peer::{Exchange, Peer},
+    peer_timers as timers,
     rcu::{read_lock, Borrowed, RcuArc},
     send, socket,
     tai64n::Tai64n,
-    timer, timers, tracepoints,
+    timer, tracepoints,
 };
 
 /// How many messages and requests a work item handles before it queues itself again: other devices
@@ -187,7 +188,6 @@ fn handle(
 fn authenticated(peer: &RcuArc<Peer>, from: Endpoint) {
     peer.heard_from(from);
     timers::authenticated_received(peer);
-    timers::authenticated_traversed(peer);
 }
 
 /// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show
@@ -349,7 +349,6 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
     events::initiation_sent(peer);
     count_sent(&peer.device, peer.id, Kind::Initiation);
     peer.counters.initiations_sent.add(1);
-    timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     peer.note_handshake_sent();
     // Before it is: the response, which disarms the timer, may come while we are still here.
@@ -419,7 +418,6 @@ fn send_response(peer: &RcuArc<Peer>) {
     events::response_sent(peer);
     count_sent(device, peer.id, Kind::Response);
     timers::session_derived(peer);
-    timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     peer.note_handshake_sent();
     // One that cannot be sent is like one that got lost: the initiator tries again.

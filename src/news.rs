@@ -180,7 +180,7 @@ impl DeviceNews {
 
     /// All peers have been removed: nothing is told later.
     pub(crate) fn stop(&self) {
-        self.timer.disarm_sync();
+        self.timer.stop();
         while self.later.pop().is_some() {}
     }
 }
@@ -258,9 +258,8 @@ fn tell_of(peer: &RcuArc<Peer>) {
     // Of who is gone there will be no other news.
     if told_at != 0 && now.saturating_sub(told_at) < NSEC_PER_SEC && !peer.is_removed() {
         device.news.later.push(peer);
-        if !device.news.timer.is_pending() {
-            device.news.timer.arm(device, timer::seconds(1));
-        }
+        let in_a_second = timer::jiffies().wrapping_add(timer::seconds(1));
+        device.news.timer.reduce(device, in_a_second);
         return;
     }
     let untold = replace(&mut *news.untold.lock(), Untold::NOTHING);

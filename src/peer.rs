@@ -32,6 +32,7 @@ use crate::{
     open::Open,
     pace::Pace,
     peer_list::{Place, Purpose},
+    peer_timers::{self, PeerTimers},
     queue::OrderedQueue,
     rcu::{self, RcuArc, RcuSlot},
     seal::Seal,
@@ -39,7 +40,6 @@ use crate::{
     staged::Staged,
     sync::{new_spinlock_bh, SpinLockBh},
     timer,
-    timers::{self, Timers},
 };
 
 /// With more packets than these a CPU does not send fast enough for those that encrypt.
@@ -72,7 +72,7 @@ impl Purpose for Requested {
 
 /// Something to be done for a peer in process context.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum Request {
     /// Send an initiation because there is a reason to.
     BeginHandshake,
     /// Send an initiation because the last one was not answered.
@@ -119,7 +119,7 @@ pub(crate) struct Peer {
     #[pin]
     pub(crate) lane: Place<Delivery>,
     #[pin]
-    pub(crate) timers: Timers,
+    pub(crate) timers: PeerTimers,
     pub(crate) rx_bytes: Atomic<i64>,
     pub(crate) tx_bytes: Atomic<i64>,
     pub(crate) counters: PeerCounters,
@@ -173,7 +173,7 @@ impl Peer {
                 pace: Pace::new(),
                 incoming <- OrderedQueue::new(usize::MAX),
                 lane <- Place::new(),
-                timers <- Timers::new(),
+                timers <- PeerTimers::new(),
                 rx_bytes: Atomic::new(0),
                 tx_bytes: Atomic::new(0),
                 counters: PeerCounters::new(),
@@ -282,7 +282,7 @@ impl Peer {
 
     /// The interval of persistent keepalives in seconds, zero for none.
     pub(crate) fn persistent_keepalive(&self) -> u16 {
-        self.timers.persistent_keepalive_interval.load(Relaxed) as u16
+        self.timers.state.interval()
     }
 
     /// Bytes received from the peer in authentic messages.
@@ -450,12 +450,12 @@ fn may_follow(last: i64, now: u64) -> bool {
 /// What needs a counted reference to the peer.
 impl RcuArc<Peer> {
     /// Has something done soon in process context, unless there is no point in it.
-    pub(crate) fn request(&self, action: Action) {
-        match action {
-            Action::EraseKeys => self.wants_erasure.store(true, Relaxed),
-            Action::BeginHandshake | Action::RetryHandshake => {
-                if action == Action::BeginHandshake {
-                    self.timers.attempts.store(0, Relaxed);
+    pub(crate) fn request(&self, request: Request) {
+        match request {
+            Request::EraseKeys => self.wants_erasure.store(true, Relaxed),
+            Request::BeginHandshake | Request::RetryHandshake => {
+                if request == Request::BeginHandshake {
+                    self.timers.state.handshake_begins();
                 }
                 if !self.may_send_handshake() {
                     return;
@@ -527,18 +527,8 @@ impl RcuArc<Peer> {
         send::send_keepalive(self);
     }
 
-    /// Sets the interval of persistent keepalives in seconds, zero for none. If they are turned on
-    /// and the device is up, one is sent at once; else the next comes when the new interval has it.
+    /// Sets the interval of persistent keepalives in seconds, zero for none.
     pub(crate) fn set_persistent_keepalive(&self, seconds: u16) {
-        let interval = &self.timers.persistent_keepalive_interval;
-        let before = interval.xchg(i32::from(seconds), Full) as u16;
-        if before == seconds {
-            return;
-        }
-        if before != 0 {
-            timers::interval_changed(self, before, seconds);
-        } else if self.device.netdev.is_running() {
-            self.send_keepalive();
-        }
+        peer_timers::set_persistent_keepalive(self, seconds);
     }
 }

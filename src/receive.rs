@@ -24,12 +24,12 @@ use crate::{
         skb_list::SkbList,
     },
     open::{Open, Opened, Sealed},
-    peer::{Action, Peer},
+    peer::{Peer, Request},
+    peer_timers as timers,
     queue::Next,
     rcu::{read_lock, Borrowed, Guard, RcuArc},
     replay::ReplayWindow,
     segment::TcpSegments,
-    timers,
 };
 
 /// Takes a datagram from a socket of the device, or several in one buffer. Returns whether its peer sends more than is
@@ -275,7 +275,6 @@ fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
     peer.heard_from(*from);
     // First: what is sent below expects an answer of its own.
     timers::authenticated_received(peer);
-    timers::authenticated_traversed(peer);
     if peer.keypairs.confirm(keypair) {
         timers::handshake_completed(peer);
         peer.send_staged_packets();
@@ -287,7 +286,7 @@ fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
 fn keep_session_fresh(peer: &RcuArc<Peer>) {
     const LAST_MINUTE: u64 = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
 
-    if peer.timers.sent_last_minute_handshake.load(Relaxed) {
+    if peer.timers.state.is_in_last_minute() {
         return;
     }
     let guard = read_lock();
@@ -295,9 +294,8 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
         keypair.sending_is_valid() && keypair.we_initiated && keypair.older_than(LAST_MINUTE)
     });
     drop(guard);
-    if due {
-        peer.timers.sent_last_minute_handshake.store(true, Relaxed);
-        peer.request(Action::BeginHandshake);
+    if due && peer.timers.state.last_minute() {
+        peer.request(Request::BeginHandshake);
     }
 }
 

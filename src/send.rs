@@ -22,11 +22,12 @@ use crate::{
         skb::{Control, DatagramOut, PacketOut, Protocol, Routed, SkBuff},
         skb_list::SkbList,
     },
-    peer::{Action, Peer},
+    peer::{Peer, Request},
+    peer_timers as timers,
     queue::{Next, OrderedQueue, Pushed},
     rcu::{read_lock, Borrowed, Guard, RcuArc},
     seal::{Datagrams, Packets, Seal},
-    socket, timers,
+    socket,
 };
 
 /// Room for the outer headers: Ethernet's and what else a device may want, IPv6's and UDP's.
@@ -191,7 +192,7 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
         drop(moving);
         // Whoever began a session meanwhile found nothing to send.
         if usable_session(peer).is_none() {
-            peer.request(Action::BeginHandshake);
+            peer.request(Request::BeginHandshake);
             return;
         }
     }
@@ -343,7 +344,6 @@ fn deliver(output: Datagrams) -> usize {
         bytes = bytes.saturating_add(datagram.len());
         has_data |= datagram.len() > DATA_MIN_LEN;
     });
-    timers::authenticated_traversed(peer);
     timers::authenticated_sent(peer);
     if socket::send_to_peer(peer, datagrams).is_ok() && has_data {
         timers::data_sent(peer);
@@ -362,7 +362,7 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
     });
     drop(guard);
     if due {
-        peer.request(Action::BeginHandshake);
+        peer.request(Request::BeginHandshake);
     }
 }
 

@@ -48,6 +48,7 @@ mod index_seal;
 mod noise;
 mod ratelimiter;
 mod replay;
+mod timers;
 
 // What there is: the device, its peers, and what belongs to them.
 mod counters;
@@ -57,8 +58,8 @@ mod engine;
 mod keypair;
 mod peer;
 mod peer_list;
+mod peer_timers;
 mod staged;
-mod timers;
 
 // What happens: packets out and in, and handshakes.
 mod coalesce;

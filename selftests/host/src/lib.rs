@@ -49,8 +49,15 @@ mod replay;
 mod ring;
 #[path = "../../../src/segment.rs"]
 mod segment;
+mod sync {
+    pub(crate) fn full_fence() {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+}
 #[path = "../../../src/tai64n.rs"]
 mod tai64n;
+#[path = "../../../src/timers.rs"]
+mod timers;
 
 #[cfg(test)]
 mod tests;

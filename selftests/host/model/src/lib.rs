@@ -16,12 +16,18 @@ extern crate pinned_init as pin_init;
 mod allowedips;
 #[path = "../../../../rust/gfp.rs"]
 mod gfp;
+#[path = "../../../../src/messages.rs"]
+mod messages;
 #[path = "../../../../src/queue.rs"]
 mod queue;
 #[path = "../../../../rust/rcu.rs"]
 mod rcu;
+#[path = "../../../../src/replay.rs"]
+mod replay;
 #[path = "../../../../src/ring.rs"]
 mod ring;
+#[path = "../../../../src/timers.rs"]
+mod timers;
 
 // What stands in.
 mod compat {
