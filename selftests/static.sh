@@ -10,10 +10,11 @@ trap 'rm -rf "$check_log"' EXIT
 cd "$project" || exit 2
 
 # This machine may have no Python: the build environment has.
-inventory() {
+python() {
 	# shellcheck disable=SC2016 # for the inner shell
-	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B selftests/unsafe-inventory.py "$@"
+	bash -c '. "$1/scripts/lib.sh"; shift; in_environment "$@"' - "$project" /usr/bin/python3 -B "$@"
 }
+inventory() { python selftests/unsafe-inventory.py "$@"; }
 
 chapter "Form and habits"
 check "rustfmt would change nothing (make rustfmt-check; make rustfmt mends it)" make --no-print-directory rustfmt-check
@@ -39,6 +40,10 @@ forbidden_unsafe_is_an_error() {
 		grep -q 'usage of an `unsafe` block' "$folder/output"
 }
 check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
+
+chapter "Rooms"
+check "the checker of imports finds what it must in trees made wrong on purpose" python selftests/imports.py --prove
+check "imports of src/ go downwards only, and in no circle" python selftests/imports.py
 
 chapter "Types"
 layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }

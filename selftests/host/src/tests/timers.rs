@@ -3,8 +3,8 @@
 //! The timers of a peer against a naive model of them: each deadline a timer of its own that goes off exactly then.
 
 use super::Numbers;
-use crate::messages::{ERASE_KEYS_AFTER, KEEPALIVE_TIMEOUT, NSEC_PER_SEC, REKEY_TIMEOUT};
-use crate::timers::{Action, Clock, IntervalChange, Ticks, Timers};
+use crate::protocol::messages::{ERASE_KEYS_AFTER, KEEPALIVE_TIMEOUT, NSEC_PER_SEC, REKEY_TIMEOUT};
+use crate::protocol::timers::{Action, Clock, IntervalChange, Ticks, Timers};
 use std::cell::Cell;
 
 /// Ticks in a second.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `src/timers.rs`: whatever happens to a peer on two CPUs while its alarm goes off, the alarm is armed for the earliest
+//! `src/protocol/timers.rs`: whatever happens to a peer on two CPUs while its alarm goes off, the alarm is armed for the earliest
 //! deadline or some time before, and what was due is done once.
 
 use super::explore;
-use crate::timers::{Action, Clock, Ticks, Timers};
+use crate::protocol::timers::{Action, Clock, Ticks, Timers};
 use kernel::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use loom::sync::Arc;
