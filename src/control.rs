@@ -7,8 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+mod attributes;
+mod get_device;
 pub(crate) mod link;
 pub(crate) mod monitor;
 pub(crate) mod netlink;
 pub(crate) mod power;
+mod set_device;
 mod tell;

@@ -18,3 +18,4 @@ pub(crate) mod ratelimiter;
 pub(crate) mod replay;
 pub(crate) mod tai64n;
 pub(crate) mod timers;
+mod transcript;

@@ -15,7 +15,7 @@ use kernel::{
 use crate::{
     bindings::*,
     compat::this_module,
-    control::netlink::find_named,
+    control::attributes::find_named,
     device::{config::Config, news::News, Device, Peer},
     net::{
         device::NetDevice,

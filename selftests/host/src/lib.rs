@@ -28,6 +28,7 @@ mod protocol {
     pub(crate) mod replay;
     pub(crate) mod tai64n;
     pub(crate) mod timers;
+    mod transcript;
 }
 #[path = "../../../src/queueing"]
 mod queueing {

@@ -5,9 +5,10 @@
 //! Its prologue and payloads are not WireGuard's, so it is made step by step from the transcript, which
 //! is private to the handshake's module; so this is part of that module.
 
-use super::{Handshake, State, StaticIdentity, Transcript, CONSTRUCTION};
+use super::{Handshake, State, StaticIdentity, Transcript};
 use crate::buffers;
 use crate::crypto::{x25519, x25519_public, Blake2s, DataKey, Secret};
+use crate::protocol::transcript::CONSTRUCTION;
 use crate::tests::hex;
 
 fn array<const N: usize>(digits: &str) -> [u8; N] {
