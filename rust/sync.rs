@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock that also keeps softirqs of this CPU out.
+//! A spinlock that also keeps softirqs of this CPU out, and a fence.
 //!
 //! Context: any but hard interrupts; with the lock held nothing may sleep. The lock class is that of the place where it is
 //! made. It cannot fail.
 //!
-//! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
+//! C headers: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h),
+//! [`include/asm-generic/barrier.h`](srctree/include/asm-generic/barrier.h)
 //!
 //! # Examples
 //!
@@ -81,6 +82,13 @@ unsafe impl Backend for SpinLockBhBackend {
         // SAFETY: The safety requirements ensure that `ptr` is valid and initialised.
         unsafe { kernel::bindings::spin_assert_is_held(ptr) }
     }
+}
+
+/// Orders all accesses to memory before it before all after it, as other CPUs see them (`smp_mb`).
+#[inline]
+pub(crate) fn full_fence() {
+    // SAFETY: Always safe to call.
+    unsafe { kernel::bindings::smp_mb() };
 }
 
 /// Creates a [`SpinLockBh`] initialiser with the given name and a newly-created lock class.

@@ -101,11 +101,21 @@ impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
         })
     }
 
-    /// Makes the timer expire for `owner` in `delay`, whether or not it was pending.
+    /// Makes the timer expire for `owner` at a time in jiffies, unless it expires earlier. Returns whether it was not
+    /// pending before.
     ///
-    /// A timer is of one owner only; for another one this does nothing. Context: any but hard
+    /// That it is pending, and until when, may be seen without a lock: who relies on what others do at the same time puts
+    /// a fence in front. A timer is of one owner only; for another one this does nothing. Context: any but hard
     /// interrupts.
-    pub(crate) fn arm(&self, owner: &RcuArc<T>, delay: Jiffies) {
+    pub(crate) fn reduce(&self, owner: &RcuArc<T>, expires: Jiffies) -> bool {
+        if self.is_pending() {
+            // SAFETY: The timer is initialised by the type invariant. The field may change meanwhile, but is written and
+            // read as a whole.
+            let current = unsafe { (&raw const (*self.timer.get()).expires).read_volatile() };
+            if expires.wrapping_sub(current) <= Jiffies::MAX / 2 {
+                return false;
+            }
+        }
         let count = owner.clone().into_raw();
         // INVARIANT: `owner` is only set once.
         let known = match self
@@ -115,19 +125,15 @@ impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
             Ok(_) => count,
             Err(known) => known.cast_const(),
         };
-        let superfluous = if core::ptr::eq(known, count) {
-            // SAFETY: Reading `jiffies` is always fine.
-            let expires = unsafe { bindings::jiffies_now() }.wrapping_add(delay);
-            // SAFETY: The timer is initialised by the type invariant. If it was not pending, the
-            // count is now the timer's (invariant), else it has one already.
-            unsafe { bindings::mod_timer(self.timer.get(), expires) != 0 }
-        } else {
-            true
-        };
-        if superfluous {
+        let is_new = core::ptr::eq(known, count)
+            // SAFETY: The timer is initialised by the type invariant. If it was not pending, the count is now the timer's
+            // (invariant), else it has one already.
+            && unsafe { bindings::timer_reduce(self.timer.get(), expires) == 0 };
+        if !is_new {
             // SAFETY: Nobody took the count.
             drop(unsafe { RcuArc::from_raw(count) });
         }
+        is_new
     }
 
     /// Returns whether the timer is pending.
@@ -137,43 +143,12 @@ impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
         unsafe { bindings::timer_pending(self.timer.get()) }
     }
 
-    /// Returns in what time the timer expires, `None` if it is not pending.
-    pub(crate) fn time_left(&self) -> Option<Jiffies> {
-        if !self.is_pending() {
-            return None;
-        }
-        // SAFETY: The timer is initialised by the type invariant. The field may change meanwhile, but
-        // is written and read as a whole.
-        let expires = unsafe { (&raw const (*self.timer.get()).expires).read_volatile() };
-        // SAFETY: Reading `jiffies` is always fine.
-        let left = expires.wrapping_sub(unsafe { bindings::jiffies_now() });
-        // What should have expired already is about to.
-        Some(if left > Jiffies::MAX / 2 { 0 } else { left })
-    }
-
-    /// Makes a pending timer not expire; does not wait for an expiry under way.
-    ///
-    /// Context: any but hard interrupts.
-    #[inline]
-    pub(crate) fn disarm(&self) {
-        if self.is_pending() {
-            // SAFETY: The timer is initialised by the type invariant.
-            let was_pending = unsafe { bindings::timer_delete(self.timer.get()) } != 0;
-            self.release_if(was_pending);
-        }
-    }
-
     /// Makes a pending timer not expire and waits for an expiry under way.
     ///
     /// Context: process context; the caller holds no lock that the expiry takes.
-    pub(crate) fn disarm_sync(&self) {
+    pub(crate) fn stop(&self) {
         // SAFETY: The timer is initialised by the type invariant.
-        let was_pending = unsafe { bindings::timer_delete_sync(self.timer.get()) } != 0;
-        self.release_if(was_pending);
-    }
-
-    fn release_if(&self, was_pending: bool) {
-        if was_pending {
+        if unsafe { bindings::timer_delete_sync(self.timer.get()) } != 0 {
             // SAFETY: The count was the timer's while it was pending, and it is no longer.
             drop(unsafe { RcuArc::from_raw(self.owner.load(Relaxed)) });
         }
@@ -201,7 +176,7 @@ impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
 impl<T: TimerExpired<ID>, const ID: u64> PinnedDrop for Timer<T, ID> {
     fn drop(self: Pin<&mut Self>) {
         // A timer that is part of its owner cannot be pending here.
-        self.disarm_sync();
+        self.stop();
     }
 }
 
@@ -228,13 +203,18 @@ pub(crate) fn monotonic_ns() -> u64 {
     unsafe { bindings::ktime_get() as u64 }
 }
 
+/// The time in jiffies. Context: any.
+#[inline]
+pub(crate) fn jiffies() -> Jiffies {
+    // SAFETY: Reading `jiffies` is always fine.
+    unsafe { bindings::jiffies_now() }
+}
+
 /// A number that grows every `ms` milliseconds, or every tick if those are longer.
 #[inline]
 pub(crate) fn moment(ms: u32) -> u32 {
-    // SAFETY: Reading `jiffies` is always fine.
-    let now = unsafe { bindings::jiffies_now() };
     // Worked out when it is compiled, as `msecs_to_jiffies` would do.
-    (now / (ms * bindings::WIREGUARD_HZ).div_ceil(1000) as usize) as u32
+    (jiffies() / (ms * bindings::WIREGUARD_HZ).div_ceil(1000) as Jiffies) as u32
 }
 
 /// Wall-clock time as seconds and nanoseconds since the epoch (`ktime_get_real_ts64`).

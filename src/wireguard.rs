@@ -37,60 +37,22 @@ mod tracepoints;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 
-// What is said on the wire.
-mod messages;
-mod tai64n;
-
-// The protocol's state machines and tables. They know nothing of a kernel.
-mod allowedips;
-mod cookie;
-mod index_seal;
-mod noise;
-mod ratelimiter;
-mod replay;
-
-// What there is: the device, its peers, and what belongs to them.
-mod counters;
+// The rooms of the driver, in the order in which they may use each other: each those before it.
+mod control;
+mod data;
 mod device;
-mod endpoint;
-mod engine;
-mod keypair;
-mod peer;
-mod peer_list;
-mod staged;
-mod timers;
-
-// What happens: packets out and in, and handshakes.
-mod coalesce;
-mod drops;
-mod handshake;
-mod helper;
-mod lane;
-mod local;
-mod news;
-mod open;
-mod pace;
-mod queue;
-mod receive;
-mod ring;
-mod seal;
-mod segment;
-mod send;
-mod socket;
-mod workspace;
-
-// How it is told what to do, and what it can be made to tell.
 mod events;
-mod monitor;
-mod netlink;
+mod handshake;
+mod protocol;
+mod queueing;
 
 // What it finds out about itself in a kernel with KUnit.
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 
 use crate::{
-    device::{Cloned, Device},
-    engine::Engine,
+    control::{monitor, netlink, power::Cloned},
+    device::{engine::Engine, Device},
     net::{genetlink, link::LinkKind, namespace::NamespaceWatch},
     notifier::{Fork, Notifier, Sleep},
 };
@@ -129,7 +91,7 @@ impl Drop for EngineHandle {
 
 impl kernel::Module for WireGuard {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let engine = EngineHandle(Engine::new()?);
+        let engine = EngineHandle(Engine::new(monitor::has_listeners)?);
         let sleep = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let clones = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let namespaces = KBox::try_pin_init(NamespaceWatch::register(), GFP_KERNEL)?;

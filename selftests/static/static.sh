@@ -50,6 +50,10 @@ forbidden_unsafe_is_an_error() {
 }
 check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an_error
 
+chapter "Rooms"
+check "the checker of imports finds what it must in trees made wrong on purpose" python selftests/static/imports.py --prove
+check "imports of src/ go downwards only, and in no circle" python selftests/static/imports.py
+
 chapter "Types"
 layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
 check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked

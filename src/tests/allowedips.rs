@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use kernel::prelude::*;
 
 use super::Numbers;
-use crate::allowedips::{AllowedIps, Writer};
+use crate::protocol::allowedips::{AllowedIps, Writer};
 use crate::rcu::{read_lock, RcuArc};
 
 /// A prefix of the list. The address stands at the left of its 128 bits, in both families.

@@ -8,8 +8,8 @@ use core::net::SocketAddr;
 use kernel::prelude::*;
 
 use super::vectors::{Vector, VECTORS};
-use crate::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
-use crate::messages::{CookieReply, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME};
+use crate::protocol::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
+use crate::protocol::messages::{CookieReply, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME};
 
 fn sender(last: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], port))

@@ -10,7 +10,7 @@ use kernel::prelude::*;
 use super::Numbers;
 use crate::gfp::Gfp;
 use crate::id_table::IdTable;
-use crate::index_seal::IndexSeal;
+use crate::protocol::index_seal::IndexSeal;
 use crate::rcu::{read_lock, RcuArc};
 
 /// A table and a list of what must be in it: the numbers, and the values found there.

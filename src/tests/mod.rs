@@ -7,7 +7,7 @@
 //! expects by other means than the code that it tests: a list instead of a trie, a set instead of a
 //! window, and for the protocol vectors that `selftests/kunit/vectors.py` made.
 //!
-//! The suite of the handshake is part of `crate::noise`, because it plays with a state that nobody
+//! The suite of the handshake is part of `crate::protocol::noise`, because it plays with a state that nobody
 //! else may see.
 
 #![forbid(unsafe_code)]

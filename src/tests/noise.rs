@@ -14,8 +14,8 @@ use super::{
     open_initiation, Handshake, OpenedInitiation, Rejected, SessionKeys, State, StaticIdentity,
 };
 use crate::crypto::{x25519_clamp, Secret};
-use crate::messages::{Initiation, Response, INITIATION_INTERVAL};
-use crate::tai64n::Tai64n;
+use crate::protocol::messages::{Initiation, Response, INITIATION_INTERVAL};
+use crate::protocol::tai64n::Tai64n;
 use crate::tests::vectors::{Vector, VECTORS};
 
 const OUR_INDEX: u32 = 0x0102_0304;

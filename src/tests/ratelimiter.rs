@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use kernel::prelude::*;
 
 use super::Numbers;
-use crate::ratelimiter::{RateLimiter, Row};
+use crate::protocol::ratelimiter::{RateLimiter, Row};
 
 const MILLISECOND: u64 = 1_000_000;
 

@@ -9,8 +9,8 @@ use core::ops::Range;
 use kernel::prelude::*;
 
 use super::Numbers;
-use crate::messages::REJECT_AFTER_MESSAGES;
-use crate::replay::{Path, ReplayWindow, WINDOW};
+use crate::protocol::messages::{REJECT_AFTER_MESSAGES, REPLAY_WINDOW as WINDOW};
+use crate::protocol::replay::{Path, ReplayWindow};
 
 /// How far behind the greatest counter's word, in counters, one is looked for.
 const HORIZON: u64 = 16 * 64;

@@ -12,7 +12,7 @@ use kernel::{
 
 use crate::gfp::Gfp;
 use crate::rcu::RcuArc;
-use crate::timer::{self, coarse_boottime_ns, new_timer, Timer, TimerExpired};
+use crate::timer::{self, coarse_boottime_ns, jiffies, new_timer, Timer, TimerExpired};
 
 const MILLISECOND: u64 = 1_000_000;
 /// Two ticks at 100 Hz, the slowest clock that Linux has.
@@ -43,7 +43,7 @@ impl TimerExpired<0> for Alarm {
     fn expired(this: RcuArc<Self>) {
         this.fired.fetch_add(1, Relaxed);
         if this.repeat.fetch_add(-1, Relaxed) > 0 {
-            this.timer.arm(&this, milliseconds(10));
+            arm(&this, milliseconds(10));
         }
     }
 }
@@ -64,6 +64,11 @@ impl Alarm {
     fn fired(&self) -> i32 {
         self.fired.load(Relaxed)
     }
+}
+
+/// Has an alarm go off in `delay` at the latest.
+fn arm(alarm: &RcuArc<Alarm>, delay: kernel::time::Jiffies) -> bool {
+    alarm.timer.reduce(alarm, jiffies().wrapping_add(delay))
 }
 
 fn milliseconds(ms: u32) -> kernel::time::Jiffies {
@@ -91,7 +96,7 @@ mod suite {
         let alarm = Alarm::new()?;
         assert!(!alarm.timer.is_pending());
         let start = coarse_boottime_ns();
-        alarm.timer.arm(&alarm, milliseconds(200));
+        arm(&alarm, milliseconds(200));
         assert!(soon(|| alarm.fired() == 1));
         let after = coarse_boottime_ns().saturating_sub(start);
         assert!(after >= 200 * MILLISECOND - TICKS);
@@ -99,47 +104,35 @@ mod suite {
         fsleep(Delta::from_millis(300));
         assert_eq!(alarm.fired(), 1);
         // And again, as often as wanted.
-        alarm.timer.arm(&alarm, milliseconds(10));
+        arm(&alarm, milliseconds(10));
         assert!(soon(|| alarm.fired() == 2));
         Ok(())
     }
 
     #[test]
-    fn arming_a_pending_timer_moves_it() -> Result {
+    fn arming_a_pending_timer_moves_it_to_earlier_only() -> Result {
         let alarm = Alarm::new()?;
-        alarm.timer.arm(&alarm, timer::seconds(3600));
+        assert!(arm(&alarm, timer::seconds(3600)));
         assert!(alarm.timer.is_pending());
-        alarm.timer.arm(&alarm, milliseconds(10));
+        assert!(!arm(&alarm, milliseconds(10)));
+        assert!(!arm(&alarm, timer::seconds(3600)));
         assert!(soon(|| alarm.fired() == 1));
-        alarm.timer.arm(&alarm, timer::seconds(10));
-        alarm.timer.arm(&alarm, timer::seconds(3600));
-        fsleep(Delta::from_millis(100));
-        assert_eq!(alarm.fired(), 1);
-        assert!(alarm.timer.is_pending());
-        alarm.timer.disarm();
         assert!(!alarm.timer.is_pending());
         Ok(())
     }
 
     #[test]
-    fn a_disarmed_timer_does_not_expire() -> Result {
-        for wait in [false, true] {
-            let alarm = Alarm::new()?;
-            // A second in which nothing disturbs us is all that this needs.
-            alarm.timer.arm(&alarm, timer::seconds(1));
-            if wait {
-                alarm.timer.disarm_sync();
-            } else {
-                alarm.timer.disarm();
-            }
-            let fired = alarm.fired();
-            assert!(!alarm.timer.is_pending());
-            fsleep(Delta::from_millis(1200));
-            assert_eq!(alarm.fired(), fired);
-            // Disarming what is not pending does nothing.
-            alarm.timer.disarm();
-            alarm.timer.disarm_sync();
-        }
+    fn a_stopped_timer_does_not_expire() -> Result {
+        let alarm = Alarm::new()?;
+        // A second in which nothing disturbs us is all that this needs.
+        arm(&alarm, timer::seconds(1));
+        alarm.timer.stop();
+        let fired = alarm.fired();
+        assert!(!alarm.timer.is_pending());
+        fsleep(Delta::from_millis(1200));
+        assert_eq!(alarm.fired(), fired);
+        // Stopping what is not pending does nothing.
+        alarm.timer.stop();
         Ok(())
     }
 
@@ -147,7 +140,7 @@ mod suite {
     fn it_may_set_itself_again() -> Result {
         let alarm = Alarm::new()?;
         alarm.repeat.store(4, Relaxed);
-        alarm.timer.arm(&alarm, milliseconds(10));
+        arm(&alarm, milliseconds(10));
         assert!(soon(|| alarm.fired() == 5 && !alarm.timer.is_pending()));
         Ok(())
     }
@@ -157,7 +150,7 @@ mod suite {
         let before = DROPPED.load(Relaxed);
         let alarm = Alarm::new()?;
         alarm.repeat.store(3, Relaxed);
-        alarm.timer.arm(&alarm, milliseconds(50));
+        arm(&alarm, milliseconds(50));
         drop(alarm);
         // The last reference is the timer's, until it has expired for good.
         assert!(soon(|| DROPPED.load(Relaxed) == before + 1));
@@ -165,21 +158,15 @@ mod suite {
     }
 
     #[test]
-    fn a_disarmed_timer_lets_go() -> Result {
-        for wait in [false, true] {
-            let before = DROPPED.load(Relaxed);
-            let alarm = Alarm::new()?;
-            for _ in 0..3 {
-                alarm.timer.arm(&alarm, timer::seconds(3600));
-            }
-            if wait {
-                alarm.timer.disarm_sync();
-            } else {
-                alarm.timer.disarm();
-            }
-            drop(alarm);
-            assert!(soon(|| DROPPED.load(Relaxed) == before + 1));
+    fn a_stopped_timer_lets_go() -> Result {
+        let before = DROPPED.load(Relaxed);
+        let alarm = Alarm::new()?;
+        for seconds in [3600, 3600, 1800] {
+            arm(&alarm, timer::seconds(seconds));
         }
+        alarm.timer.stop();
+        drop(alarm);
+        assert!(soon(|| DROPPED.load(Relaxed) == before + 1));
         Ok(())
     }
 
@@ -188,9 +175,9 @@ mod suite {
         let before = DROPPED.load(Relaxed);
         let alarm = Alarm::new()?;
         let other = Alarm::new()?;
-        alarm.timer.arm(&alarm, timer::seconds(3600));
-        alarm.timer.disarm();
-        alarm.timer.arm(&other, milliseconds(1));
+        arm(&alarm, timer::seconds(3600));
+        alarm.timer.stop();
+        assert!(!alarm.timer.reduce(&other, jiffies()));
         assert!(!alarm.timer.is_pending());
         drop((alarm, other));
         assert!(soon(|| DROPPED.load(Relaxed) == before + 2));

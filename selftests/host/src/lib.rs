@@ -11,46 +11,57 @@
 
 extern crate pinned_init as pin_init;
 
-#[path = "../../../src/allowedips.rs"]
-mod allowedips;
+// The driver's rooms, or what of them is pure.
+#[path = "../../../src/data"]
+mod data {
+    pub(crate) mod coalesce;
+    pub(crate) mod segment;
+}
+#[path = "../../../src/protocol"]
+mod protocol {
+    pub(crate) mod allowedips;
+    pub(crate) mod cookie;
+    pub(crate) mod index_seal;
+    pub(crate) mod messages;
+    pub(crate) mod noise;
+    pub(crate) mod ratelimiter;
+    pub(crate) mod replay;
+    pub(crate) mod tai64n;
+    pub(crate) mod timers;
+    mod transcript;
+}
+#[path = "../../../src/queueing"]
+mod queueing {
+    pub(crate) mod ring;
+}
+
+// Its layers.
 #[path = "../../../rust/net/genetlink/attribute.rs"]
 mod attribute;
+#[path = "../../../rust/crypto.rs"]
+mod crypto;
+#[allow(dead_code)]
+#[path = "../../../rust/gfp.rs"]
+mod gfp;
+#[allow(dead_code)]
+#[path = "../../../rust/rcu.rs"]
+mod rcu;
+
+// What is below them here.
 #[allow(dead_code)]
 mod bindings;
 mod compat {
     pub(crate) use kernel::sync::rcu::rcu_barrier;
 }
-#[path = "../../../src/coalesce.rs"]
-mod coalesce;
-#[path = "../../../src/cookie.rs"]
-mod cookie;
-#[path = "../../../rust/crypto.rs"]
-mod crypto;
-mod data;
-pub mod fuzz;
-#[allow(dead_code)]
-#[path = "../../../rust/gfp.rs"]
-mod gfp;
-#[path = "../../../src/index_seal.rs"]
-mod index_seal;
-#[path = "../../../src/messages.rs"]
-mod messages;
-#[path = "../../../src/noise.rs"]
-mod noise;
-mod numbers;
-#[path = "../../../src/ratelimiter.rs"]
-mod ratelimiter;
-#[allow(dead_code)]
-#[path = "../../../rust/rcu.rs"]
-mod rcu;
-#[path = "../../../src/replay.rs"]
-mod replay;
-#[path = "../../../src/ring.rs"]
-mod ring;
-#[path = "../../../src/segment.rs"]
-mod segment;
-#[path = "../../../src/tai64n.rs"]
-mod tai64n;
+mod sync {
+    pub(crate) fn full_fence() {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+}
 
+// What the tests use.
+mod buffers;
+pub mod fuzz;
+mod numbers;
 #[cfg(test)]
 mod tests;

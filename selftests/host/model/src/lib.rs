@@ -12,16 +12,21 @@
 extern crate pinned_init as pin_init;
 
 // The driver's.
-#[path = "../../../../src/allowedips.rs"]
-mod allowedips;
+#[path = "../../../../src/protocol"]
+mod protocol {
+    pub(crate) mod allowedips;
+    pub(crate) mod messages;
+    pub(crate) mod timers;
+}
+#[path = "../../../../src/queueing"]
+mod queueing {
+    pub(crate) mod queue;
+    pub(crate) mod ring;
+}
 #[path = "../../../../rust/gfp.rs"]
 mod gfp;
-#[path = "../../../../src/queue.rs"]
-mod queue;
 #[path = "../../../../rust/rcu.rs"]
 mod rcu;
-#[path = "../../../../src/ring.rs"]
-mod ring;
 
 // What stands in.
 mod compat {

@@ -3,7 +3,7 @@
 //! The trie against the rule itself: a list of prefixes, of which the longest that fits is taken.
 
 use super::Choices;
-use crate::allowedips::{AllowedIps, Writer};
+use crate::protocol::allowedips::{AllowedIps, Writer};
 use crate::rcu::{read_lock, AllocError, RcuArc};
 use kernel::alloc::limit_allocations;
 use kernel::sync::rcu::synchronize as wait_for_grace_period;

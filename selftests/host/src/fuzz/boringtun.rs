@@ -4,12 +4,12 @@
 //! data, and an adversary alters some of it.
 
 use super::Choices;
-use crate::cookie::{MacKeys, PeerCookie};
+use crate::buffers;
 use crate::crypto::{DataKey, Secret};
-use crate::data;
-use crate::messages::{padding, DataHeader, Initiation, Kind, Response};
-use crate::noise::{open_initiation, Handshake, SessionKeys, StaticIdentity};
-use crate::tai64n::Tai64n;
+use crate::protocol::cookie::{MacKeys, PeerCookie};
+use crate::protocol::messages::{padding, DataHeader, Initiation, Kind, Response};
+use crate::protocol::noise::{open_initiation, Handshake, SessionKeys, StaticIdentity};
+use crate::protocol::tai64n::Tai64n;
 use boringtun::noise::{rate_limiter::RateLimiter, Tunn, TunnResult};
 use boringtun::x25519::{PublicKey, StaticSecret};
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Tunnel {
         };
         let padding = padding(packet.len(), 1420);
         let padded = [packet, &vec![0; padding]].concat();
-        let sealed = data::seal(&DataKey::new(&keys.sending), counter, &padded);
+        let sealed = buffers::seal(&DataKey::new(&keys.sending), counter, &padded);
         [&header.to_bytes()[..], &sealed].concat()
     }
 
@@ -147,7 +147,7 @@ impl Tunnel {
         if header.receiver != keys.local_index {
             return None;
         }
-        data::open(&DataKey::new(&keys.receiving), header.counter, rest)
+        buffers::open(&DataKey::new(&keys.receiving), header.counter, rest)
     }
 }
 

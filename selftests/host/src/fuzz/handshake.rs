@@ -7,13 +7,13 @@
 
 use super::Choices;
 use crate::bindings::seed_random;
-use crate::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
 use crate::crypto::Secret;
-use crate::messages::{
+use crate::protocol::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
+use crate::protocol::messages::{
     Initiation, Kind, Response, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME, INITIATION_INTERVAL,
 };
-use crate::noise::{open_initiation, Handshake, Rejected, SessionKeys, StaticIdentity};
-use crate::tai64n::Tai64n;
+use crate::protocol::noise::{open_initiation, Handshake, Rejected, SessionKeys, StaticIdentity};
+use crate::protocol::tai64n::Tai64n;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// The cookie that a side gives to the other one now, and the number of its secret.
-    fn cookie_of(&mut self, side: usize) -> (crate::cookie::Cookie, usize) {
+    fn cookie_of(&mut self, side: usize) -> (crate::protocol::cookie::Cookie, usize) {
         let address = self.sides[1 - side].address;
         let side = &mut self.sides[side];
         let (count, born) = side.secrets;

@@ -3,9 +3,9 @@
 //! Parsing of messages, and their MACs, against the whitepaper's offsets.
 
 use super::Choices;
-use crate::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
 use crate::crypto::Secret;
-use crate::messages::{
+use crate::protocol::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
+use crate::protocol::messages::{
     padding, CookieReply, DataHeader, Initiation, Kind, Response, COOKIE_SECRET_LIFETIME,
 };
 use blake2::digest::{consts::U16, consts::U32, Digest, FixedOutput, Update};

@@ -3,8 +3,8 @@
 //! The trie against the rule itself: a list of prefixes, of which the longest that fits is taken.
 
 use super::Numbers;
-use crate::allowedips::{AllowedIps, Writer};
 use crate::fuzz::{Both, Peers, Rule};
+use crate::protocol::allowedips::{AllowedIps, Writer};
 use crate::rcu::{read_lock, AllocError};
 use kernel::alloc::limit_allocations;
 use kernel::sync::rcu::synchronize as wait_for_grace_period;

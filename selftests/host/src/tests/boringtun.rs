@@ -5,8 +5,8 @@
 
 use super::Numbers;
 use crate::fuzz::Tunnel;
-use crate::messages::{CookieReply, Kind};
-use crate::noise::SessionKeys;
+use crate::protocol::messages::{CookieReply, Kind};
+use crate::protocol::noise::SessionKeys;
 
 /// Data both ways with the keys of a session.
 fn exchange_data(tunnel: &mut Tunnel, keys: &SessionKeys, numbers: &mut Numbers) {

@@ -6,7 +6,7 @@ use super::{
     segment::{checksum, packet, Bytes},
     Numbers,
 };
-use crate::{
+use crate::data::{
     coalesce::{may_begin, TcpRun},
     segment::TcpSegments,
 };

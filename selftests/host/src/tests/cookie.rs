@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
-use crate::messages::{CookieReply, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME};
+use crate::protocol::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
+use crate::protocol::messages::{CookieReply, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME};
 use std::net::SocketAddr;
 
 fn address(text: &str) -> SocketAddr {

@@ -3,11 +3,11 @@
 //! `rust/crypto.rs`, and below it the stand-in for the kernel's library.
 
 use super::{hex, Numbers};
+use crate::buffers;
 use crate::crypto::{
     aead_open, aead_seal, ct_eq, random_bytes, random_is_ready, x25519, x25519_clamp,
     x25519_public, xaead_open, xaead_seal, Blake2s, DataKey, Secret, SipKey,
 };
-use crate::data;
 use blake2::{digest::consts::U16, digest::consts::U32, Blake2s256, Blake2sMac, Digest};
 use chacha20poly1305::{aead::Aead, aead::Payload, ChaCha20Poly1305, KeyInit};
 
@@ -253,7 +253,7 @@ fn data_key_of_rfc_8439() {
     let plain =
         b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
                   future, sunscreen would be it.";
-    let sealed = data::seal(&DataKey::new(&key), 0x4a00_0000, plain);
+    let sealed = buffers::seal(&DataKey::new(&key), 0x4a00_0000, plain);
     assert_eq!(
         sealed[..sealed.len() - 16],
         hex(
@@ -304,7 +304,7 @@ fn data_key_seals_as_another_implementation() {
         let secret = Secret::new(&numbers.bytes());
         let counter = numbers.next();
         let plain = numbers.vec(length);
-        let mut placed = Placed::new(&mut numbers, &data::room_for(&plain));
+        let mut placed = Placed::new(&mut numbers, &buffers::room_for(&plain));
         assert!(DataKey::new(&secret).seal_in_place(counter, placed.buffer()));
         let buffer = placed.finish();
         // Nothing of the one-time key stays.
@@ -350,7 +350,7 @@ impl Sealed {
 
     /// The message in a buffer to be opened from.
     fn message(&self) -> Vec<u8> {
-        data::message_of(&[&self.text[..], &self.tag].concat())
+        buffers::message_of(&[&self.text[..], &self.tag].concat())
     }
 
     /// Opens it both ways, which must not differ. Whether it is authentic.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::index_seal::IndexSeal;
+use crate::protocol::index_seal::IndexSeal;
 use std::collections::HashSet;
 
 #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::messages::*;
+use crate::protocol::messages::*;
 
 #[test]
 fn kinds_by_type_and_length() {

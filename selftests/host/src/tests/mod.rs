@@ -18,6 +18,7 @@ mod ring;
 mod segment;
 mod snow;
 mod tai64n;
+mod timers;
 mod wycheproof;
 
 use crate::numbers::Numbers;

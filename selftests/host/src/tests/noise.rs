@@ -4,11 +4,11 @@
 
 use super::Numbers;
 use crate::crypto::Secret;
-use crate::messages::{Initiation, Response, INITIATION_INTERVAL};
-use crate::noise::{
+use crate::protocol::messages::{Initiation, Response, INITIATION_INTERVAL};
+use crate::protocol::noise::{
     open_initiation, Handshake, OpenedInitiation, Rejected, SessionKeys, State, StaticIdentity,
 };
-use crate::tai64n::Tai64n;
+use crate::protocol::tai64n::Tai64n;
 
 const SECOND: u64 = 1_000_000_000;
 

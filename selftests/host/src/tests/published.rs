@@ -5,9 +5,10 @@
 //! Its prologue and payloads are not WireGuard's, so it is made step by step from the transcript, which
 //! is private to the handshake's module; so this is part of that module.
 
-use super::{Handshake, State, StaticIdentity, Transcript, CONSTRUCTION};
+use super::{Handshake, State, StaticIdentity, Transcript};
+use crate::buffers;
 use crate::crypto::{x25519, x25519_public, Blake2s, DataKey, Secret};
-use crate::data;
+use crate::protocol::transcript::CONSTRUCTION;
 use crate::tests::hex;
 
 fn array<const N: usize>(digits: &str) -> [u8; N] {
@@ -125,9 +126,9 @@ fn the_published_vector() {
             "dfc346c0d2296ae6cf1acf6f12b8456a1dba228cf8d8b774aacf1c47fc53aa80ebc7a4c292",
         ),
     ] {
-        let message = data::seal(&DataKey::new(&from.sending), counter, plain);
+        let message = buffers::seal(&DataKey::new(&from.sending), counter, plain);
         assert_eq!(message, hex(sealed));
-        let opened = data::open(&DataKey::new(&to.receiving), counter, &message);
+        let opened = buffers::open(&DataKey::new(&to.receiving), counter, &message);
         assert_eq!(opened.as_deref(), Some(plain));
     }
 }

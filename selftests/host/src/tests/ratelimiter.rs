@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::ratelimiter::{RateLimiter, Row};
+use crate::protocol::ratelimiter::{RateLimiter, Row};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::messages::REJECT_AFTER_MESSAGES;
-use crate::replay::{Path, ReplayWindow, WINDOW};
+use crate::protocol::messages::REJECT_AFTER_MESSAGES;
+use crate::protocol::messages::REPLAY_WINDOW as WINDOW;
+use crate::protocol::replay::{Path, ReplayWindow};
 use std::collections::BTreeSet;
 
 /// How far behind the greatest counter's word, in counters, one is looked for.

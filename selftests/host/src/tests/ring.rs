@@ -3,7 +3,7 @@
 //! The ring, against a queue of the standard library.
 
 use crate::numbers::Numbers;
-use crate::ring::Ring;
+use crate::queueing::ring::Ring;
 use std::collections::VecDeque;
 
 #[test]

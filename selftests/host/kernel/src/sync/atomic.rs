@@ -80,6 +80,7 @@ macro_rules! impl_atomic_type {
 
 impl_atomic_type!(i32, primitive::AtomicI32);
 impl_atomic_type!(i64, primitive::AtomicI64);
+impl_atomic_type!(u32, primitive::AtomicU32);
 impl_atomic_type!(usize, primitive::AtomicUsize);
 impl_atomic_type!(bool, primitive::AtomicBool);
 impl_atomic_type!(*mut T, primitive::AtomicPtr<T>, T);

@@ -4,6 +4,7 @@
 
 mod queue;
 mod rcu;
+mod timers;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};

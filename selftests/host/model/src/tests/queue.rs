@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `src/queue.rs`: what comes of each job is delivered once, in the order in which the jobs were put in, by one at a
+//! `src/queueing/queue.rs`: what comes of each job is delivered once, in the order in which the jobs were put in, by one at a
 //! time; and nothing stays in a queue.
 
 use super::explore;
 use crate::cpu::SoftirqsDisabled;
-use crate::queue::{Job, Next, OrderedQueue};
+use crate::queueing::queue::{Job, Next, OrderedQueue};
 use kernel::alloc::{flags::GFP_KERNEL, limit_allocations};
 use kernel::prelude::*;
 use kernel::sync::Arc;

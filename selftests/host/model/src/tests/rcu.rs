@@ -3,7 +3,7 @@
 //! `rust/rcu.rs` and what relies on it: nobody looks at a value after its end, and nothing is left.
 
 use super::explore;
-use crate::allowedips::{AllowedIps, Writer};
+use crate::protocol::allowedips::{AllowedIps, Writer};
 use crate::rcu::{read_lock, wait_for_all, RcuArc, RcuSlot};
 use kernel::sync::rcu::synchronize;
 use loom::cell::UnsafeCell;

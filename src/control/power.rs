@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens to a machine: it sleeps, or is a copy of another one.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    compat::rcu_barrier,
+    device::{teardown::end_sessions, Device},
+    net::{link, rtnl},
+    notifier::Notified,
+};
+
+/// The machine is about to sleep: whoever gets at its memory shall find no keys.
+impl Notified for Device {
+    fn notified() {
+        let rtnl = rtnl::lock();
+        link::for_each::<Device>(&rtnl, |device| {
+            device.for_each_peer(|peer| {
+                peer.timers.keys_erased();
+                peer.clear_handshake();
+                end_sessions(peer);
+            });
+        });
+        drop(rtnl);
+        // Once for what names the keypairs in the index table, once for them.
+        for _ in 0..2 {
+            rcu_barrier();
+        }
+    }
+}
+
+/// What to do when the virtual machine was cloned: two machines must not use the same counters.
+pub(crate) struct Cloned;
+
+impl Notified for Cloned {
+    fn notified() {
+        let rtnl = rtnl::lock();
+        link::for_each::<Device>(&rtnl, |device| {
+            device.for_each_peer(|peer| peer.expire_session());
+        });
+    }
+}

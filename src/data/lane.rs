@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is done in a receive lane (`crate::device::lane`), by NAPI on its CPU.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    data::{helper, receive},
+    device::{lane::Lane, Open},
+    net::napi::{Poll, Receiver},
+    queueing::queue::Next,
+};
+
+/// A peer with more datagrams than this is worth another CPU's attention.
+const OFFLOAD_DATAGRAMS: usize = 16;
+
+impl Lane {
+    /// Drops what its peers have received. For lanes that are not polled any more.
+    pub(crate) fn purge(&self) {
+        while let Some(peer) = self.peers.pop() {
+            while peer.incoming.run(usize::MAX, receive::discard) == Next::Call {}
+        }
+    }
+}
+
+impl Poll for Lane {
+    fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize {
+        let mut done = 0usize;
+        while done < budget {
+            let Some(peer) = self.peers.pop() else {
+                break;
+            };
+            // It calls who delivers.
+            if peer.device.engine.may_help()
+                && peer.incoming.load_to_work_on() > OFFLOAD_DATAGRAMS
+                && helper::send::<Open>(&peer)
+            {
+                continue;
+            }
+            let next = peer.incoming.run(budget - done, |opened| {
+                let count = receive::deliver(opened, receiver);
+                done = done.saturating_add(count);
+                count
+            });
+            if next == Next::Call {
+                self.peers.push(&peer);
+            }
+        }
+        done
+    }
+}

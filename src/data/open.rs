@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Decryption: from datagrams of data messages to packets (whitepaper section 5.4.6), the counterpart of [`crate::data::seal`].
+//!
+//! Consecutive messages whose packets follow each other in one TCP flow become one packet (GSO): the payload of each
+//! is decrypted to behind that of the one before.
+
+#![forbid(unsafe_code)]
+
+use core::ops::Range;
+use kernel::prelude::*;
+
+use crate::{
+    compat::EBADMSG,
+    crypto::DataKey,
+    data::{
+        coalesce::{self, TcpRun},
+        helper::PeerJob,
+        seal::BEFORE_HEADER,
+        segment::{IPV4_LEN, MOST_HEADERS},
+    },
+    device::{
+        drops::{count_of_peer, Cause},
+        endpoint::Endpoint,
+        engine::Engine,
+        workspace::Workspace,
+        Keypair, Open, Peer,
+    },
+    net::{
+        skb::{Control, DatagramIn, PacketIn, Piece, Protocol, SkBuff},
+        skb_list::SkbList,
+    },
+    protocol::messages::{DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, TAG_LEN},
+    queueing::queue::{Job, OrderedQueue},
+    rcu::RcuArc,
+    tracepoints,
+};
+
+/// Messages of up to so many bytes are copied, which is cheaper than to find out whether that is needed.
+const COPIED: usize = 512;
+
+/// How many messages make a full job.
+const JOB_MESSAGES: usize = 64;
+
+/// Data messages of one session from one sender, one in each datagram, of which one buffer may hold several.
+pub(crate) struct Sealed {
+    pub(crate) keypair: RcuArc<Keypair>,
+    pub(crate) datagrams: SkbList<DatagramIn>,
+    pub(crate) messages: usize,
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Sealed {
+    /// What is in a buffer that came in.
+    pub(crate) fn new(
+        keypair: RcuArc<Keypair>,
+        datagram: SkBuff<DatagramIn>,
+        endpoint: Endpoint,
+    ) -> Self {
+        let messages = datagram.datagrams();
+        let mut datagrams = SkbList::new();
+        datagrams.push_back(datagram);
+        Self {
+            keypair,
+            datagrams,
+            messages,
+            endpoint,
+        }
+    }
+}
+
+/// What was in them: packets that are authentic. In the control of each are the counter of the message that it was in, how
+/// long that was without header and tag, and its outer DS field; if the packet stands for several, the counter of the first,
+/// how many they are, and how long they were together.
+pub(crate) struct Opened {
+    pub(crate) keypair: RcuArc<Keypair>,
+    pub(crate) packets: SkbList<PacketIn>,
+    pub(crate) endpoint: Endpoint,
+    /// How many messages there were.
+    pub(crate) messages: usize,
+}
+
+impl Job for Open {
+    type Input = Sealed;
+    type Output = Opened;
+
+    fn load(sealed: &Sealed) -> usize {
+        sealed.messages
+    }
+
+    /// A message brings its counter with it.
+    fn enter(_: &mut Sealed) {}
+
+    fn join(first: &mut Sealed, mut second: Sealed) -> core::result::Result<(), Sealed> {
+        let is_alike = first.endpoint == second.endpoint && first.keypair.ptr_eq(&second.keypair);
+        if !is_alike || first.messages >= JOB_MESSAGES {
+            return Err(second);
+        }
+        first.datagrams.append(&mut second.datagrams);
+        first.messages = first.messages.saturating_add(second.messages);
+        Ok(())
+    }
+
+    /// What has been delivered is not in a queue of the CPU's.
+    fn is_much(_: &Sealed) -> bool {
+        false
+    }
+
+    fn work(sealed: Sealed) -> Opened {
+        let Sealed {
+            keypair,
+            mut datagrams,
+            messages,
+            endpoint,
+        } = sealed;
+        keypair.peer.device.counters.opened.count(messages);
+        let mut packets = SkbList::new();
+        if let Ok(local) = keypair.peer.device.engine.local() {
+            let mut workspace = local.shelf.take();
+            let mut opener = Opener::new(&keypair, messages, &mut workspace);
+            while let Some(datagram) = datagrams.pop_front() {
+                opener.add_all(datagram);
+            }
+            packets = opener.finish();
+            local.shelf.put(workspace);
+        }
+        tracepoints::batch_opened(|| {
+            let (mut count, mut bytes) = (0, 0);
+            packets.for_each(|packet| {
+                count += packet.control().messages;
+                bytes += packet.len();
+            });
+            let peer = &keypair.peer;
+            (peer.device.netdev.index(), peer.id, count, bytes as u32)
+        });
+        Opened {
+            keypair,
+            packets,
+            endpoint,
+            messages,
+        }
+    }
+}
+
+impl PeerJob for Open {
+    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
+        &peer.incoming
+    }
+
+    /// Packets are delivered in the lane of the queue's home, whose NAPI instance keeps them in order; it is polled on
+    /// this CPU, which has something to do with them already.
+    fn call(peer: &RcuArc<Peer>, home: u32) {
+        let lanes = &peer.device.lanes;
+        let index = home as usize;
+        if let Some(lane) = lanes.get(index) {
+            lane.peers.push(peer);
+            lanes.schedule(index);
+            if lanes.is_detached() {
+                lane.purge();
+            }
+        }
+    }
+}
+
+/// Decrypts messages one after the other.
+struct Opener<'a> {
+    keypair: &'a Keypair,
+    workspace: &'a mut Workspace,
+    packets: SkbList<PacketIn>,
+    /// The last packet, if others may still be merged with it.
+    run: Option<Run>,
+    room: Option<Room>,
+    /// Whether packets may be merged at all.
+    merges: bool,
+    /// Whether there is one message only.
+    is_lone: bool,
+    /// How many messages are still to come.
+    more: usize,
+}
+
+/// A packet that others are merged with.
+struct Run {
+    packet: SkBuff<PacketIn>,
+    tcp: TcpRun,
+    control: Control,
+}
+
+impl<'a> Opener<'a> {
+    fn new(keypair: &'a Keypair, messages: usize, workspace: &'a mut Workspace) -> Self {
+        Self {
+            keypair,
+            workspace,
+            packets: SkbList::new(),
+            run: None,
+            room: None,
+            merges: keypair.peer.device.netdev.merges_received(),
+            is_lone: messages == 1,
+            more: messages,
+        }
+    }
+
+    /// Decrypts the data messages of a buffer.
+    fn add_all(&mut self, datagram: SkBuff<DatagramIn>) {
+        let mut datagram = match self.add_in_place(datagram) {
+            None => return,
+            Some((datagram, EINVAL)) => datagram,
+            Some((datagram, e)) => {
+                let cause = self.count_failed(e);
+                return datagram.drop_for(cause.reason());
+            }
+        };
+        let (len, size) = (datagram.len(), datagram.datagram_len());
+        let mut failed = None;
+        let mut at = 0usize;
+        while at < len {
+            let end = at.saturating_add(size).min(len);
+            self.more = self.more.saturating_sub(1);
+            if let Err(e) = self.add(&mut datagram, at..end) {
+                failed = Some(self.count_failed(e));
+            }
+            at = end;
+        }
+        match failed {
+            None => datagram.consume(),
+            Some(cause) => datagram.drop_for(cause.reason()),
+        }
+    }
+
+    /// Counts a message that could not be decrypted, and returns why.
+    fn count_failed(&self, e: Error) -> Cause {
+        let cause = match e == ENOMEM {
+            true => Cause::NoMemoryReceiving,
+            false => Cause::NotAuthentic,
+        };
+        count_of_peer(&self.keypair.peer, cause, 1);
+        cause
+    }
+
+    /// Decrypts a lone small message to where it came in. Gives it back with the error: `EINVAL`, and nothing done, if it
+    /// is another; `EBADMSG` if it is not authentic.
+    fn add_in_place(
+        &mut self,
+        datagram: SkBuff<DatagramIn>,
+    ) -> Option<(SkBuff<DatagramIn>, Error)> {
+        let len = datagram.len();
+        let is_small = self.is_lone && len <= COPIED;
+        let (true, Some(text_len)) = (is_small, len.checked_sub(DATA_MIN_LEN)) else {
+            return Some((datagram, EINVAL));
+        };
+        let end = BEFORE_HEADER.saturating_add(len);
+        let Ok(message) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
+            return Some((datagram, EINVAL));
+        };
+        let copied = message.get_mut(BEFORE_HEADER..end).map(|bytes| {
+            let copied = datagram.copy_bits(0, bytes).is_ok();
+            (copied, bytes.first_chunk().and_then(DataHeader::parse))
+        });
+        let Some((true, Some(header))) = copied else {
+            return Some((datagram, EINVAL));
+        };
+        let control = Control {
+            number: header.counter,
+            length: text_len as u32,
+            messages: 1,
+            ds: datagram.ds_field(),
+        };
+        let keypair = self.keypair;
+        let fill = |opened: &mut [u8]| open(keypair, header.counter, message, opened);
+        match datagram.into_packet(DATA_HEADER_LEN, text_len, DataKey::SCRATCH, fill) {
+            Ok(packet) => {
+                self.more = 0;
+                self.put(packet, control);
+                None
+            }
+            Err(back) => Some(back),
+        }
+    }
+
+    /// Decrypts a data message (whitepaper section 5.4.6).
+    ///
+    /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
+    fn add(&mut self, datagram: &mut SkBuff<DatagramIn>, range: Range<usize>) -> Result {
+        let keypair = self.keypair;
+        let len = range.len();
+        let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
+        let mut control = Control {
+            number: 0,
+            length: text_len as u32,
+            messages: 1,
+            ds: datagram.ds_field(),
+        };
+        let lent = match len > COPIED {
+            true => datagram.lend(range.clone(), BEFORE_HEADER, DataKey::SPARE),
+            false => None,
+        };
+        let message = match lent {
+            Some(message) => message,
+            None => {
+                let end = BEFORE_HEADER.saturating_add(len);
+                let Ok(copy) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
+                    let (counter, packet) = open_alone(keypair, datagram, range)?;
+                    control.number = counter;
+                    self.put(packet, control);
+                    return Ok(());
+                };
+                let bytes = copy.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
+                datagram.copy_bits(range.start, bytes)?;
+                copy
+            }
+        };
+        let header = message
+            .get(BEFORE_HEADER..)
+            .and_then(|rest| rest.first_chunk());
+        let header = header.and_then(DataHeader::parse);
+        let counter = header.ok_or(EBADMSG)?.counter;
+        control.number = counter;
+        let mut run = self.run.as_mut().filter(|run| run.may_take(&control));
+        let place = run.as_mut().and_then(|run| {
+            let headers_len = run.tcp.headers_len();
+            let is_full = self
+                .room
+                .as_ref()
+                .is_none_or(|room| !room.has_place(text_len));
+            if is_full {
+                run.take_payload(&mut self.room);
+                let bytes = text_len.saturating_mul(self.more.saturating_add(1));
+                self.room = Room::alloc(&keypair.peer.device.engine, bytes).ok();
+            }
+            self.room.as_mut()?.place(headers_len, text_len)
+        });
+        let (Some(run), Some(mut place)) = (run, place) else {
+            let netdev = &keypair.peer.device.netdev;
+            let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
+                open(keypair, counter, message, opened)
+            })?;
+            self.put(packet, control);
+            return Ok(());
+        };
+        if let Err(e) = open(keypair, counter, message, place.bytes) {
+            place.restore();
+            return Err(e);
+        }
+        let packet = place.bytes.get(DataKey::SCRATCH..).unwrap_or_default();
+        if let Some(payload) = run.tcp.add(packet) {
+            place.restore();
+            run.control.length = run.control.length.saturating_add(control.length);
+            run.control.messages += 1;
+            if let Some(room) = &mut self.room {
+                room.at += payload;
+            }
+            return Ok(());
+        }
+        // It begins a new one.
+        let netdev = &keypair.peer.device.netdev;
+        let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
+            opened.copy_from_slice(place.bytes);
+            Ok(())
+        });
+        place.restore();
+        self.put(packet?, control);
+        Ok(())
+    }
+
+    /// Puts a packet behind the others.
+    #[inline]
+    fn put(&mut self, mut packet: SkBuff<PacketIn>, control: Control) {
+        self.end_run();
+        packet.set_control(control);
+        if self.merges && self.more != 0 && coalesce::may_begin(packet.linear()) {
+            self.begin_run(packet);
+        } else {
+            self.packets.push_back(packet);
+        }
+    }
+
+    fn begin_run(&mut self, mut packet: SkBuff<PacketIn>) {
+        let tcp = TcpRun::begin(packet.linear());
+        match tcp.filter(|tcp| packet.trim(tcp.first_len()).is_ok()) {
+            Some(tcp) => {
+                let control = packet.control();
+                self.run = Some(Run {
+                    packet,
+                    tcp,
+                    control,
+                });
+            }
+            None => self.packets.push_back(packet),
+        }
+    }
+
+    #[inline]
+    fn end_run(&mut self) {
+        if self.run.is_some() {
+            self.put_run();
+        }
+    }
+
+    fn put_run(&mut self) {
+        let Some(mut run) = self.run.take() else {
+            return;
+        };
+        run.take_payload(&mut self.room);
+        let messages = run.control.messages as usize;
+        match run.finish() {
+            Ok(packet) => self.packets.push_back(packet),
+            Err(packet) => {
+                let cause = Cause::NoMemoryReceiving;
+                count_of_peer(&self.keypair.peer, cause, messages);
+                packet.drop_for(cause.reason());
+            }
+        }
+    }
+
+    /// Returns the packets.
+    fn finish(mut self) -> SkbList<PacketIn> {
+        self.end_run();
+        self.packets
+    }
+}
+
+impl Run {
+    /// Returns whether a message, as its control says, may be the next.
+    fn may_take(&self, next: &Control) -> bool {
+        let Control {
+            number,
+            messages,
+            ds,
+            ..
+        } = self.control;
+        number.checked_add(messages.into()) == Some(next.number)
+            && ds == next.ds
+            && self.tcp.has_room_for(next.length as usize)
+    }
+
+    /// Makes what has been decrypted part of the packet.
+    fn take_payload(&mut self, room: &mut Option<Room>) {
+        let (piece, rest) = room.take().map_or((None, None), Room::split);
+        *room = rest;
+        if let Some(piece) = piece {
+            // There is room for more pieces than a packet can need.
+            let _ = self.packet.append(piece, Room::BEFORE);
+        }
+    }
+
+    /// Completes the packet; gives it back as it is if that is impossible.
+    fn finish(mut self) -> core::result::Result<SkBuff<PacketIn>, SkBuff<PacketIn>> {
+        self.packet.set_control(self.control);
+        let (tcp, size, count) = self.tcp.shape();
+        if count < 2 {
+            return Ok(self.packet);
+        }
+        let protocol = match tcp {
+            IPV4_LEN => Protocol::Ipv4,
+            _ => Protocol::Ipv6,
+        };
+        let is_whole = self.packet.len() == self.tcp.total_len()
+            && self.tcp.write_headers(self.packet.linear_mut());
+        match self.packet.set_tcp_segments(protocol, tcp, size, count) {
+            Ok(()) if is_whole => Ok(self.packet),
+            _ => Err(self.packet),
+        }
+    }
+}
+
+/// Memory for payload, each packet's behind that of the one before.
+struct Room {
+    piece: Piece,
+    /// Where the next one's goes.
+    at: usize,
+}
+
+impl Room {
+    /// What stands in front of the first payload: the scratch of decryption, and headers.
+    const BEFORE: usize = DataKey::SCRATCH + MOST_HEADERS;
+
+    /// Allocates room for so many bytes, or for as many as there can be. Errors: `ENOMEM`.
+    fn alloc(engine: &Engine, bytes: usize) -> Result<Self> {
+        let len = bytes.saturating_add(Self::BEFORE).min(Piece::MAX);
+        let piece = engine.local()?.piece(len)?;
+        Ok(Self {
+            piece,
+            at: Self::BEFORE,
+        })
+    }
+
+    /// Returns whether there is a place for a packet of `len` bytes.
+    fn has_place(&self, len: usize) -> bool {
+        self.at.saturating_add(len) <= self.piece.len()
+    }
+
+    /// Returns where a packet of `len` bytes is to be decrypted to, so that its payload goes where the next one's goes.
+    fn place(&mut self, headers_len: usize, len: usize) -> Option<Place<'_>> {
+        let start = self.at.checked_sub(headers_len + DataKey::SCRATCH)?;
+        let end = start.checked_add(DataKey::SCRATCH + len)?;
+        Place::new(self.piece.bytes().get_mut(start..end)?, headers_len)
+    }
+
+    /// Splits what has been decrypted, if anything, from what is free.
+    fn split(mut self) -> (Option<Piece>, Option<Self>) {
+        if self.at == Self::BEFORE {
+            return (None, Some(self));
+        }
+        match self.piece.split_to(self.at) {
+            Some(piece) => {
+                self.at = Self::BEFORE;
+                (Some(piece), Some(self))
+            }
+            None => (Some(self.piece), None),
+        }
+    }
+}
+
+/// Where a packet is decrypted to. Its headers, and the scratch in front of them, are where the payload of the
+/// packet before ends, which is put back afterwards.
+struct Place<'a> {
+    bytes: &'a mut [u8],
+    scratch: [u8; DataKey::SCRATCH],
+    headers: [u8; MOST_HEADERS],
+    headers_len: usize,
+}
+
+impl<'a> Place<'a> {
+    fn new(bytes: &'a mut [u8], headers_len: usize) -> Option<Self> {
+        let mut headers = [0; MOST_HEADERS];
+        let (scratch, rest) = bytes.split_first_chunk()?;
+        headers
+            .get_mut(..headers_len)?
+            .copy_from_slice(rest.get(..headers_len)?);
+        let scratch = *scratch;
+        Some(Self {
+            bytes,
+            scratch,
+            headers,
+            headers_len,
+        })
+    }
+
+    fn restore(&mut self) {
+        if let Some((scratch, rest)) = self.bytes.split_first_chunk_mut() {
+            *scratch = self.scratch;
+            let headers = self.headers.get(..self.headers_len);
+            if let (Some(to), Some(from)) = (rest.get_mut(..self.headers_len), headers) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+}
+
+/// Decrypts a message into another buffer. What is behind it stays: it may be the beginning of the next. Errors: `EBADMSG`.
+fn open(keypair: &Keypair, counter: u64, message: &mut [u8], opened: &mut [u8]) -> Result {
+    let behind: Option<[u8; DataKey::SPARE]> = message.last_chunk().copied();
+    let authentic = keypair.receiving.open(counter, message, opened);
+    if let (Some(behind), Some(place)) = (behind, message.last_chunk_mut()) {
+        *place = behind;
+    }
+    authentic.then_some(()).ok_or(EBADMSG)
+}
+
+/// Decrypts a data message without memory for a copy of it, and returns its counter with it. Errors: as
+/// [`Opener::add`].
+#[cold]
+fn open_alone(
+    keypair: &Keypair,
+    datagram: &SkBuff<DatagramIn>,
+    range: Range<usize>,
+) -> Result<(u64, SkBuff<PacketIn>)> {
+    let text_len = range.len().checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
+    let text_at = range.start.saturating_add(DATA_HEADER_LEN);
+    let mut header = [0u8; DATA_HEADER_LEN];
+    datagram.copy_bits(range.start, &mut header)?;
+    let counter = DataHeader::parse(&header).ok_or(EBADMSG)?.counter;
+    let mut tag = [0u8; TAG_LEN];
+    datagram.copy_bits(text_at.saturating_add(text_len), &mut tag)?;
+    let netdev = &keypair.peer.device.netdev;
+    let packet = SkBuff::alloc_received(netdev, text_len, |buffer| {
+        let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
+        datagram.copy_bits(text_at, text)?;
+        let authentic = keypair.receiving.open_alone(counter, buffer, &tag);
+        authentic.then_some(()).ok_or(EBADMSG)
+    })?;
+    Ok((counter, packet))
+}

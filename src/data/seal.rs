@@ -1,0 +1,717 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Encryption: from packets to datagrams of data messages (whitepaper section 5.4.6).
+
+#![forbid(unsafe_code)]
+
+use core::{num::NonZeroUsize, ops::Range};
+use kernel::prelude::*;
+
+use crate::{
+    crypto::DataKey,
+    data::segment::{Payload, TcpSegments},
+    device::{
+        drops::{count_of_peer, drop_of_peer, Cause},
+        engine::Engine,
+        Keypair, Seal,
+    },
+    gfp::Gfp,
+    net::{
+        skb::{Control, DatagramOut, Flow, Keepable, PacketOut, Piece, SkBuff},
+        skb_list::SkbList,
+    },
+    protocol::messages::{
+        padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, PADDING_MULTIPLE, TAG_LEN,
+    },
+    queueing::queue::Job,
+    rcu::RcuArc,
+    tracepoints,
+};
+
+/// Room for the outer headers: Ethernet's and what else a device may want, IPv6's and UDP's.
+pub(crate) const OUTER_HEADROOM: usize = 64 + 40 + 8;
+
+/// How many messages one buffer of datagrams may hold: as many as UDP accepts from user space.
+const RUN_MESSAGES: usize = 64;
+
+/// How many bytes one buffer of datagrams may hold, so that it fits into an IP packet.
+const RUN_BYTES: usize = 65_000;
+
+/// How many packets make a full job.
+const JOB_PACKETS: usize = 64;
+
+/// With more packets than these much is sent at once.
+const MANY_PACKETS: usize = 16;
+
+/// What stands for the counter of a message that there is none for.
+const NO_COUNTER: u64 = u64::MAX;
+
+/// Packets as they were routed to the device, with the MTU of their routes as the length in their control; an empty one
+/// stands for a keepalive. In a queue, the counters of its messages are in its control, too.
+pub(crate) struct Packets {
+    pub(crate) keypair: RcuArc<Keypair>,
+    pub(crate) packets: SkbList<PacketOut>,
+    /// So large that they are a job of their own.
+    pub(crate) is_large: bool,
+}
+
+/// Datagrams of data messages, ready to be sent.
+pub(crate) struct Datagrams {
+    pub(crate) keypair: RcuArc<Keypair>,
+    pub(crate) datagrams: SkbList<DatagramOut>,
+}
+
+impl Job for Seal {
+    type Input = Packets;
+    type Output = Datagrams;
+
+    fn load(input: &Packets) -> usize {
+        input.packets.len()
+    }
+
+    /// Messages are numbered in the order in which they will be sent: if that were left to whoever
+    /// encrypts them, the one with the larger counter might leave first.
+    fn enter(input: &mut Packets) {
+        let keypair = &input.keypair;
+        input.packets.for_each(|packet| {
+            let messages = messages_of(packet);
+            let number = keypair.reserve_counters(messages as usize);
+            packet.set_control(Control {
+                number: number.unwrap_or(NO_COUNTER),
+                messages,
+                ..packet.control()
+            });
+        });
+    }
+
+    fn join(first: &mut Packets, mut second: Packets) -> core::result::Result<(), Packets> {
+        let is_full = first.packets.len() >= JOB_PACKETS || first.is_large || second.is_large;
+        if is_full || !first.keypair.ptr_eq(&second.keypair) {
+            return Err(second);
+        }
+        first.packets.append(&mut second.packets);
+        Ok(())
+    }
+
+    fn is_much(input: &Packets) -> bool {
+        input.is_large || input.packets.len() > MANY_PACKETS
+    }
+
+    fn work(input: Packets) -> Datagrams {
+        let Packets {
+            keypair, packets, ..
+        } = input;
+        let mut packets = gather_flows(packets);
+        let count = packets.len();
+        keypair.peer.device.counters.sealed.count(count);
+        let mut sealer = Sealer::new(&keypair);
+        while let Some(skb) = packets.pop_front() {
+            let Control {
+                length,
+                number,
+                messages,
+                ..
+            } = skb.control();
+            if number == NO_COUNTER {
+                sealer.refuse(skb);
+            } else if let Some(segments) = tcp_segments(&skb, messages) {
+                sealer.add_tcp(skb, &segments, length, number);
+            } else if skb.is_gso() {
+                let end = number.saturating_add(messages.into());
+                match skb.segment() {
+                    Ok(segments) => sealer.add_segments(segments, length, number..end),
+                    Err(_) => count_of_peer(&keypair.peer, Cause::NoMemorySending, 1),
+                }
+            } else {
+                sealer.add(skb, length, number);
+            }
+        }
+        let mut datagrams = sealer.finish();
+        tracepoints::batch_sealed(|| {
+            let mut bytes = 0;
+            datagrams.for_each(|datagram| bytes += datagram.len());
+            let peer = &keypair.peer;
+            (
+                peer.device.netdev.index(),
+                peer.id,
+                count as u32,
+                bytes as u32,
+            )
+        });
+        Datagrams { keypair, datagrams }
+    }
+}
+
+/// Returns how many messages a packet will make, by what it says. It may say something else later:
+/// a clone shares that.
+fn messages_of(packet: &SkBuff<PacketOut>) -> u32 {
+    if packet.is_gso() {
+        u32::try_from(packet.parts()).unwrap_or(u32::MAX)
+    } else {
+        1
+    }
+}
+
+/// Reads the headers of a TCP packet that stands for so many; `None` if it is none, or one that is better
+/// left to the stack.
+fn tcp_segments(packet: &SkBuff<PacketOut>, messages: u32) -> Option<TcpSegments> {
+    let (size, checksum_start) = packet.plain_tcp_gso()?;
+    let segments = TcpSegments::parse(packet.linear(), packet.len(), size)?;
+    let is_understood = segments.tcp_offset() == checksum_start
+        && segments.count() == messages as usize
+        && !packet.wants_timestamp();
+    is_understood.then_some(segments)
+}
+
+impl<K: Keepable> Payload for SkBuff<K> {
+    fn copy_and_sum(&self, offset: usize, to: &mut [u8]) -> Option<u32> {
+        SkBuff::copy_and_sum(self, offset, to)
+    }
+}
+
+/// Returns the flow of a packet. A keepalive belongs to none: it is of no device whose namespace says how to look at it.
+fn flow_of(packet: &SkBuff<PacketOut>) -> Option<Flow> {
+    (packet.len() != 0).then(|| packet.flow())
+}
+
+/// Puts the packets of one flow behind each other, in the order in which they came, so that they can share
+/// buffers. They share their counters out again: messages leave in the order of these.
+fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
+    let mut first = None;
+    let mut is_mixed = false;
+    let mut can_change = true;
+    let mut next = None;
+    packets.for_each(|packet| {
+        let flow = flow_of(packet);
+        is_mixed |= *first.get_or_insert(flow) != flow;
+        let Control {
+            number, messages, ..
+        } = packet.control();
+        can_change &= number != NO_COUNTER && next.is_none_or(|next| next == number);
+        next = Some(number.saturating_add(messages.into()));
+    });
+    if !is_mixed || !can_change {
+        return packets;
+    }
+    let mut gathered = SkbList::new();
+    let mut number = NO_COUNTER;
+    while let Some(head) = packets.pop_front() {
+        let mut others = SkbList::new();
+        let flow = flow_of(&head);
+        number = number.min(head.control().number);
+        gathered.push_back(head);
+        while let Some(packet) = packets.pop_front() {
+            if flow_of(&packet) == flow {
+                gathered.push_back(packet);
+            } else {
+                others.push_back(packet);
+            }
+        }
+        packets = others;
+    }
+    gathered.for_each(|packet| {
+        let control = packet.control();
+        packet.set_control(Control { number, ..control });
+        number = number.saturating_add(control.messages.into());
+    });
+    gathered
+}
+
+/// Encrypts packets one after the other. Messages of the same length, flow and socket go into one datagram
+/// buffer, which passes through the IP layer once and is cut up at the very end (UDP GSO): whatever looks
+/// at packets on their way, such as a queueing discipline or a firewall, is to see what it would see of the
+/// messages one by one.
+struct Sealer<'a> {
+    keypair: &'a Keypair,
+    datagrams: SkbList<DatagramOut>,
+    /// Packets whose messages will be of `size` bytes, the last one's possibly less.
+    run: SkbList<PacketOut>,
+    size: usize,
+    bytes: usize,
+    ds: u8,
+    flow: Option<Flow>,
+    complete: bool,
+}
+
+impl<'a> Sealer<'a> {
+    fn new(keypair: &'a Keypair) -> Self {
+        Self {
+            keypair,
+            datagrams: SkbList::new(),
+            run: SkbList::new(),
+            size: 0,
+            bytes: 0,
+            ds: 0,
+            flow: None,
+            complete: false,
+        }
+    }
+
+    /// Adds what a GSO packet was cut into.
+    fn add_segments(
+        &mut self,
+        mut segments: SkbList<PacketOut>,
+        mtu: u32,
+        mut counters: Range<u64>,
+    ) {
+        while let Some(segment) = segments.pop_front() {
+            // It may have said wrongly how many it is.
+            let counter = counters.next();
+            match counter.or_else(|| self.keypair.reserve_counters(1)) {
+                Some(counter) => self.add(segment, mtu, counter),
+                None => self.refuse(segment),
+            }
+        }
+    }
+
+    /// Adds what a TCP packet stands for, none of which is made first.
+    fn add_tcp(
+        &mut self,
+        mut packet: SkBuff<PacketOut>,
+        segments: &TcpSegments,
+        mtu: u32,
+        first: u64,
+    ) {
+        self.end_run();
+        let ds = packet.ecn_for_outer(0);
+        let message = |number: usize| {
+            let packet = &packet;
+            let write = move |to: &mut [u8]| segments.write(number, packet, to);
+            Message::new(
+                first.saturating_add(number as u64),
+                segments.len_of(number),
+                mtu,
+                write,
+            )
+        };
+        let count = segments.count();
+        let size = message(0).size();
+        let (messages, bytes) = self.keypair.peer.pace.run_limits(size);
+        let most = bytes.min(RUN_BYTES).checked_div(size).unwrap_or(0);
+        let most = most.min(messages).clamp(1, RUN_MESSAGES);
+        let mut made = SkbList::new();
+        let mut next = 0;
+        while next < count {
+            let end = next.saturating_add(most).min(count);
+            let run = RunSpace::fill(self.keypair, size, end - next, |n| message(next + n));
+            match run {
+                Ok(datagrams) => made.push_back(datagrams),
+                // If memory is short, there may be some for one at a time.
+                Err(_) => {
+                    for number in next..end {
+                        match seal_single(self.keypair, &message(number)) {
+                            Ok(datagram) => made.push_back(datagram),
+                            Err(_) => count_of_peer(&self.keypair.peer, Cause::NoMemorySending, 1),
+                        }
+                    }
+                }
+            }
+            next = end;
+        }
+        let mut left = made.len();
+        made.for_each(|datagrams| {
+            left -= 1;
+            finish_datagram(datagrams, &mut packet, ds, left == 0);
+        });
+        self.datagrams.append(&mut made);
+        packet.consume();
+    }
+
+    /// Drops a packet that the session has no counter for.
+    fn refuse(&mut self, packet: SkBuff<PacketOut>) {
+        drop_of_peer(&self.keypair.peer, Cause::NoSession, packet);
+    }
+
+    /// Adds a packet.
+    fn add(&mut self, mut packet: SkBuff<PacketOut>, mtu: u32, counter: u64) {
+        let len = packet.len();
+        let padded = len.saturating_add(padding(len, mtu as usize));
+        let size = padded.saturating_add(DATA_MIN_LEN);
+        let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
+        packet.set_control(Control {
+            number: counter,
+            length: padded as u32,
+            messages: 1,
+            ds,
+        });
+        // A keepalive belongs to no flow. Who wants to be told when a packet leaves means that one only.
+        let alone = len == 0 || packet.wants_timestamp();
+        let flow = (!alone).then(|| packet.flow());
+        let fits = !self.run.is_empty()
+            && !alone
+            && !self.complete
+            && flow == self.flow
+            && ds == self.ds
+            && size <= self.size
+            && self.has_room_for(size);
+        if !fits {
+            self.end_run();
+            self.size = size;
+            self.ds = ds;
+            self.flow = flow;
+        }
+        self.complete = alone || size < self.size;
+        self.bytes = self.bytes.saturating_add(size);
+        self.run.push_back(packet);
+    }
+
+    /// Returns whether the run may have another message of this size.
+    fn has_room_for(&self, size: usize) -> bool {
+        let (messages, bytes) = self.keypair.peer.pace.run_limits(self.size);
+        self.run.len() < messages.min(RUN_MESSAGES)
+            && self.bytes.saturating_add(size) <= bytes.min(RUN_BYTES)
+    }
+
+    /// Encrypts the packets of the run.
+    fn end_run(&mut self) {
+        self.complete = false;
+        self.bytes = 0;
+        let count = self.run.len();
+        if count == 0 {
+            return;
+        }
+        if count > 1 {
+            if let Ok(datagrams) =
+                RunSpace::fill_with_packets(self.keypair, self.size, &mut self.run)
+            {
+                self.datagrams.push_back(datagrams);
+                return;
+            }
+        }
+        // If memory is short, there may be some for one packet at a time. Or one of them is not what it
+        // seems, which the others shall not suffer from: what was encrypted with their counters until
+        // that was seen has gone nowhere.
+        while let Some(packet) = self.run.pop_front() {
+            let mut packet = match seal_in_place(self.keypair, packet) {
+                Ok(datagram) => {
+                    self.datagrams.push_back(datagram);
+                    continue;
+                }
+                Err(packet) => packet,
+            };
+            let made = seal_single(self.keypair, &Message::of_packet(&packet));
+            match made {
+                Ok(mut datagram) => {
+                    let ds = packet.control().ds;
+                    finish_datagram(&mut datagram, &mut packet, ds, true);
+                    self.datagrams.push_back(datagram);
+                    packet.consume();
+                }
+                Err(_) => drop_of_peer(&self.keypair.peer, Cause::NoMemorySending, packet),
+            }
+        }
+    }
+
+    /// Returns the datagrams.
+    fn finish(mut self) -> SkbList<DatagramOut> {
+        self.end_run();
+        self.datagrams
+    }
+}
+
+/// The scratch that encryption and decryption want in front of a packet is where the header is, and
+/// this many bytes in front of that.
+pub(crate) const BEFORE_HEADER: usize = DataKey::SCRATCH - DATA_HEADER_LEN;
+
+/// What memory for messages has more than these: that, and what encryption wants behind each, which is the beginning
+/// of the next.
+const AROUND_MESSAGES: usize = BEFORE_HEADER + DataKey::SPARE;
+
+/// A message to be made: a packet, zeros up to `padded` bytes, and its counter.
+struct Message<W> {
+    counter: u64,
+    len: usize,
+    padded: usize,
+    /// Writes the packet. Returns `false` if it is not what it seems to be.
+    write: W,
+}
+
+impl<W: Fn(&mut [u8]) -> bool> Message<W> {
+    /// A message of a packet of `len` bytes on a route with an MTU.
+    fn new(counter: u64, len: usize, mtu: u32, write: W) -> Self {
+        let padded = len.saturating_add(padding(len, mtu as usize));
+        Self {
+            counter,
+            len,
+            padded,
+            write,
+        }
+    }
+
+    /// How many bytes the message has.
+    fn size(&self) -> usize {
+        self.padded.saturating_add(DATA_MIN_LEN)
+    }
+
+    /// Makes the data message (whitepaper section 5.4.6) in a buffer that begins with [`BEFORE_HEADER`] bytes of
+    /// scratch and ends with [`DataKey::SPARE`] more. Errors: `EINVAL` if the packet is not what it seems to be.
+    fn seal_into(&self, buffer: &mut [u8], keypair: &Keypair) -> Result {
+        let text = buffer.get_mut(DataKey::SCRATCH..).ok_or(EINVAL)?;
+        let text = text.get_mut(..self.padded).ok_or(EINVAL)?;
+        let (packet, padding) = text.split_at_mut_checked(self.len).ok_or(EINVAL)?;
+        if !(self.write)(packet) {
+            return Err(EINVAL);
+        }
+        padding.fill(0);
+        if !keypair.sending.seal_in_place(self.counter, buffer) {
+            return Err(EINVAL);
+        }
+        let header = DataHeader {
+            receiver: keypair.remote_index,
+            counter: self.counter,
+        };
+        buffer
+            .get_mut(BEFORE_HEADER..DataKey::SCRATCH)
+            .ok_or(EINVAL)?
+            .copy_from_slice(&header.to_bytes());
+        Ok(())
+    }
+}
+
+impl Message<()> {
+    /// The message of a packet, as its control says.
+    fn of_packet(packet: &SkBuff<PacketOut>) -> Message<impl Fn(&mut [u8]) -> bool + '_> {
+        let Control { number, length, .. } = packet.control();
+        Message {
+            counter: number,
+            len: packet.len(),
+            padded: length as usize,
+            write: |to: &mut [u8]| packet.copy_finished(to),
+        }
+    }
+}
+
+/// How much room packets had better have in front of them and behind, so that they can be encrypted where they stand.
+pub(crate) const ROOM: (usize, usize) = (
+    OUTER_HEADROOM + DATA_HEADER_LEN,
+    PADDING_MULTIPLE + TAG_LEN + DataKey::SPARE,
+);
+
+/// Makes a datagram of a packet where it stands. Gives it back, whole, if there is no room for that, or others use it.
+fn seal_in_place(
+    keypair: &Keypair,
+    packet: SkBuff<PacketOut>,
+) -> core::result::Result<SkBuff<DatagramOut>, SkBuff<PacketOut>> {
+    let Control {
+        number, length, ds, ..
+    } = packet.control();
+    let message = Message {
+        counter: number,
+        len: packet.len(),
+        padded: length as usize,
+        write: |_: &mut [u8]| true,
+    };
+    let tail = message.padded.saturating_sub(message.len) + TAG_LEN;
+    let before = (OUTER_HEADROOM, DATA_HEADER_LEN, DataKey::SCRATCH);
+    let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
+    match packet.into_datagram(before, (tail, DataKey::SPARE), fill) {
+        Ok(mut datagram) => {
+            datagram.set_control(Control {
+                ds,
+                ..Control::default()
+            });
+            Ok(datagram)
+        }
+        Err((packet, _)) => Err(packet),
+    }
+}
+
+/// Makes a datagram of one message. Errors: `ENOMEM`, `EINVAL` if the packet is not what it seems to be.
+fn seal_single(
+    keypair: &Keypair,
+    message: &Message<impl Fn(&mut [u8]) -> bool>,
+) -> Result<SkBuff<DatagramOut>> {
+    let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
+    SkBuff::alloc_with(
+        OUTER_HEADROOM,
+        BEFORE_HEADER,
+        message.size(),
+        DataKey::SPARE,
+        Gfp::Atomic,
+        fill,
+    )
+}
+
+/// How many pieces of memory a run takes at most: each holds half of [`RUN_BYTES`], or a message
+/// less.
+const RUN_PIECES: usize = 3;
+
+/// Memory for the messages of a run: a buffer, and pieces for it with room for `each` messages of
+/// `size` bytes. The scratch in front of a message is the end of the message before it.
+struct RunSpace {
+    datagrams: SkBuff<DatagramOut>,
+    pieces: [Option<Piece>; RUN_PIECES],
+    /// Where what is in each piece ends.
+    ends: [usize; RUN_PIECES],
+    each: NonZeroUsize,
+    size: usize,
+    /// How many messages are in it.
+    filled: usize,
+}
+
+impl RunSpace {
+    /// Allocates room for `count` messages. Errors: `ENOMEM`; `EINVAL` if they are too many.
+    fn new(engine: &Engine, count: usize, size: usize) -> Result<Self> {
+        let each = (Piece::MAX - AROUND_MESSAGES)
+            .checked_div(size)
+            .and_then(NonZeroUsize::new)
+            .ok_or(EINVAL)?;
+        let mut pieces = [const { None }; RUN_PIECES];
+        let mut left = count;
+        for piece in &mut pieces {
+            let messages = left.min(each.get());
+            if messages != 0 {
+                let bytes = AROUND_MESSAGES.saturating_add(size * messages);
+                *piece = Some(engine.local()?.piece(bytes)?);
+            }
+            left -= messages;
+        }
+        if left != 0 {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?,
+            pieces,
+            ends: [0; RUN_PIECES],
+            each,
+            size,
+            filled: 0,
+        })
+    }
+
+    /// Makes one buffer of datagrams of `count` messages of `size` bytes, the last one's possibly less.
+    /// Errors: `ENOMEM`, `EINVAL` if one of them is not what it seems to be.
+    fn fill<W: Fn(&mut [u8]) -> bool>(
+        keypair: &Keypair,
+        size: usize,
+        count: usize,
+        message: impl Fn(usize) -> Message<W>,
+    ) -> Result<SkBuff<DatagramOut>> {
+        if count == 1 {
+            return seal_single(keypair, &message(0));
+        }
+        let mut space = Self::new(&keypair.peer.device.engine, count, size)?;
+        for number in 0..count {
+            space.seal_next(keypair, &message(number))?;
+        }
+        space.finish()
+    }
+
+    /// Likewise of all packets of a list. Takes packets out only if all goes well.
+    fn fill_with_packets(
+        keypair: &Keypair,
+        size: usize,
+        run: &mut SkbList<PacketOut>,
+    ) -> Result<SkBuff<DatagramOut>> {
+        let mut space = Self::new(&keypair.peer.device.engine, run.len(), size)?;
+        let mut result = Ok(());
+        run.for_each(|packet| {
+            if result.is_ok() {
+                result = space.seal_next(keypair, &Message::of_packet(packet));
+            }
+        });
+        result?;
+        let mut datagrams = space.finish()?;
+        let mut is_first = true;
+        while let Some(mut packet) = run.pop_front() {
+            if is_first {
+                let ds = packet.control().ds;
+                finish_datagram(&mut datagrams, &mut packet, ds, true);
+                is_first = false;
+            }
+            packet.consume();
+        }
+        Ok(datagrams)
+    }
+
+    /// Encrypts a message to its place, behind the one before.
+    fn seal_next(
+        &mut self,
+        keypair: &Keypair,
+        message: &Message<impl Fn(&mut [u8]) -> bool>,
+    ) -> Result {
+        let (index, nth) = (self.filled / self.each, self.filled % self.each);
+        let piece = self.pieces.get_mut(index).and_then(Option::as_mut);
+        let piece = piece.ok_or(EINVAL)?;
+        let start = nth.saturating_mul(self.size);
+        let end = start
+            .saturating_add(AROUND_MESSAGES)
+            .saturating_add(message.size());
+        let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
+        let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
+        message.seal_into(buffer, keypair)?;
+        *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
+        *self.ends.get_mut(index).ok_or(EINVAL)? = end - DataKey::SPARE;
+        self.filled += 1;
+        Ok(())
+    }
+
+    /// Makes one packet of the messages.
+    fn finish(self) -> Result<SkBuff<DatagramOut>> {
+        let Self {
+            mut datagrams,
+            pieces,
+            ends,
+            size,
+            filled,
+            ..
+        } = self;
+        for (piece, end) in pieces.into_iter().zip(ends) {
+            if let Some(mut piece) = piece {
+                piece.shorten(end);
+                datagrams.append(piece, BEFORE_HEADER)?;
+            }
+        }
+        datagrams.set_datagrams(size, filled)?;
+        Ok(datagrams)
+    }
+}
+
+/// Gives a datagram what it needs of the packet that is in it, or of which this is the last part.
+fn finish_datagram(
+    datagram: &mut SkBuff<DatagramOut>,
+    packet: &mut SkBuff<PacketOut>,
+    ds: u8,
+    is_last: bool,
+) {
+    datagram.set_control(Control {
+        ds,
+        ..Control::default()
+    });
+    if packet.len() != 0 {
+        datagram.copy_flow_hash(packet);
+        if is_last {
+            datagram.take_owner(packet);
+        } else {
+            datagram.share_owner(packet);
+        }
+    }
+}
+
+/// Takes a buffer of datagrams apart, for a way on which that many are not allowed in one. Those for which
+/// there is no memory are left out.
+#[cold]
+pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<DatagramOut> {
+    let mut datagrams = SkbList::new();
+    let (len, size, control) = (run.len(), run.gso_size(), run.control());
+    let mut at = 0usize;
+    while at < len && size != 0 {
+        let end = at.saturating_add(size).min(len);
+        let fill = |bytes: &mut [u8]| run.copy_bits(at, bytes);
+        if let Ok(mut datagram) =
+            SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, Gfp::Atomic, fill)
+        {
+            datagram.set_control(control);
+            datagram.copy_flow_hash(&mut run);
+            if end == len {
+                datagram.take_owner(&mut run);
+            } else {
+                datagram.share_owner(&run);
+            }
+            datagrams.push_back(datagram);
+        }
+        at = end;
+    }
+    run.consume();
+    datagrams
+}

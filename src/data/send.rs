@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sending: from a packet routed to the device to a datagram for a peer's endpoint.
+
+#![forbid(unsafe_code)]
+
+use kernel::{prelude::*, workqueue::WorkItem};
+
+use crate::{
+    compat::{EDESTADDRREQ, ELOOP, ENOKEY, EPROTONOSUPPORT},
+    cpu,
+    data::{
+        helper::{self, PeerJob},
+        seal::{Datagrams, Packets, OUTER_HEADROOM},
+        socket,
+    },
+    device::{
+        drops::{count_of_peer, drop_of_device, drop_of_peer, Cause},
+        requests::{request, Request},
+        timers,
+        types::SEND,
+        Device, Keypair, Peer, Seal,
+    },
+    events,
+    gfp::Gfp,
+    net::{
+        device::transmit_depth,
+        icmp,
+        skb::{Control, DatagramOut, PacketOut, Protocol, Routed, SkBuff},
+        skb_list::SkbList,
+    },
+    protocol::messages::{
+        DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME,
+    },
+    queueing::queue::{Next, OrderedQueue, Pushed},
+    rcu::{read_lock, Borrowed, Guard, RcuArc},
+};
+
+/// A packet with more bytes than this is worth another CPU's attention.
+const OFFLOAD_BYTES: usize = 4096;
+
+/// How many bytes are sent in a row: as many as the largest packet has. Nothing else runs in
+/// softirq on the CPU meanwhile.
+const IN_A_ROW: usize = 64 * 1024;
+
+/// A packet that is being sent through more devices than this at once is in its third tunnel or
+/// deeper: a tunnel counts twice, as a device and as a tunnel, but that in whose work item sending began
+/// only once. The kernel allows for few, and its stack of 16 KiB has no room for many: two within each
+/// other use up to 8.7 of it on x86, 11.6 on arm64 (selftests/device/device.sh).
+const DEEP: u32 = 3;
+
+/// Takes a packet that was routed to the device.
+///
+/// Context: softirqs disabled. Errors, each after the packet was dropped and counted:
+/// `EPROTONOSUPPORT` if it is not IP, `ENOKEY` if no peer has its destination among its allowed
+/// IPs, `EDESTADDRREQ` if that peer's endpoint is unknown; the latter two tell the sender by ICMP.
+/// `ELOOP` if the packet is a datagram for the very peer that it is routed to.
+pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) -> Result {
+    let guard = read_lock();
+    let netdev = &device.netdev;
+    let Some(protocol) = skb.ip_protocol() else {
+        events::not_ip(&device);
+        drop_of_device(&device, Cause::NotIp, skb);
+        return Err(EPROTONOSUPPORT);
+    };
+    let peer = match find_peer(&device, &skb, protocol, &guard) {
+        Ok(peer) => peer,
+        Err(nobody) => {
+            icmp::host_unreachable(&mut skb, protocol);
+            return Err(match nobody {
+                Some(peer) => {
+                    drop_of_peer(&peer, Cause::NoEndpoint, skb);
+                    EDESTADDRREQ
+                }
+                None => {
+                    drop_of_device(&device, Cause::NoPeer, skb);
+                    ENOKEY
+                }
+            });
+        }
+    };
+
+    let mtu = match skb.route_mtu() {
+        0 => netdev.mtu(),
+        mtu => mtu,
+    };
+    if peer.outgoing.is_delivering_here() {
+        // Sending to the peer leads here.
+        events::endpoint_is_behind_itself(&peer);
+        drop_of_peer(&peer, Cause::Loop, skb);
+        return Err(ELOOP);
+    }
+    let Some(mut skb) = skb.into_packet() else {
+        return Ok(());
+    };
+    skb.set_control(Control {
+        length: mtu as u32,
+        ..Control::default()
+    });
+
+    let mut packets = SkbList::new();
+    packets.push_back(skb);
+    if !send_at_once(&peer, &mut packets, &guard) {
+        peer.stage(&mut cut(&peer, packets));
+        send_staged(&peer);
+    }
+    Ok(())
+}
+
+/// Cuts GSO packets, so that those that wait can be counted.
+fn cut(peer: &Peer, mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
+    let mut single = SkbList::new();
+    while let Some(skb) = packets.pop_front() {
+        let control = skb.control();
+        if !skb.is_gso() {
+            single.push_back(skb);
+            continue;
+        }
+        match skb.segment() {
+            Ok(mut segments) => {
+                segments.for_each(|segment| segment.set_control(control));
+                single.append(&mut segments);
+            }
+            Err(_) => count_of_peer(peer, Cause::NoMemorySending, 1),
+        }
+    }
+    single
+}
+
+/// Finds the peer that a packet is for, or the one that it would be for if it were known where that is.
+fn find_peer(
+    device: &Device,
+    skb: &SkBuff<Routed>,
+    protocol: Protocol,
+    guard: &Guard,
+) -> core::result::Result<RcuArc<Peer>, Option<RcuArc<Peer>>> {
+    let destination = protocol.destination(skb.network_header());
+    let peer = destination
+        .and_then(|destination| device.peer_of(destination, guard))
+        .and_then(Borrowed::upgrade)
+        .ok_or_else(|| {
+            if let Some(destination) = destination {
+                events::no_peer(device, destination);
+            }
+            None
+        })?;
+    if peer.endpoint().is_none() {
+        events::no_endpoint(&peer);
+        return Err(Some(peer));
+    }
+    Ok(peer)
+}
+
+/// Sends packets with the current session, unless others wait already or there is no session.
+fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList<PacketOut>, guard: &Guard) -> bool {
+    if !peer.staged.is_empty() {
+        return false;
+    }
+    let current = peer.keypairs.current(guard);
+    let Some(keypair) = current.filter(|keypair| keypair.may_send()) else {
+        return false;
+    };
+    let Some(keypair) = keypair.upgrade() else {
+        return false;
+    };
+    submit(&keypair, core::mem::replace(packets, SkbList::new()));
+    true
+}
+
+/// Sends the packets that wait for a session, or begins a handshake if there is none.
+///
+/// Context: any but hard interrupts.
+pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
+    loop {
+        let _softirqs = cpu::SoftirqsDisabled::new();
+        let Some(mut moving) = peer.staged.begin_moving() else {
+            return;
+        };
+        if let Some(keypair) = usable_session(peer) {
+            let packets = core::mem::replace(&mut moving.packets, SkbList::new());
+            let pushed = push(Packets {
+                keypair,
+                packets,
+                is_large: false,
+            });
+            // Now that they are in the queue, others may follow.
+            drop(moving);
+            if let Some(pushed) = pushed {
+                see_to(peer, &pushed, false);
+            }
+            continue;
+        }
+        // They may wait for long, which must not keep their sockets from sending elsewhere.
+        moving.packets.for_each(SkBuff::orphan);
+        drop(moving);
+        // Whoever began a session meanwhile found nothing to send.
+        if usable_session(peer).is_none() {
+            request(peer, Request::BeginHandshake);
+            return;
+        }
+    }
+}
+
+/// Sends a keepalive, or the packets that wait instead.
+///
+/// Context: any but hard interrupts.
+pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
+    let _softirqs = cpu::SoftirqsDisabled::new();
+    if peer.staged.is_empty() {
+        // A message without a packet.
+        if let Ok(empty) = SkBuff::empty(Gfp::Atomic) {
+            events::keepalive_sent(peer);
+            let mut packets = SkbList::new();
+            packets.push_back(empty);
+            let guard = read_lock();
+            if send_at_once(peer, &mut packets, &guard) {
+                return;
+            }
+            // Like a packet it waits for a session.
+            peer.stage(&mut packets);
+        }
+    }
+    send_staged(peer);
+}
+
+/// Returns the session that may be sent with, if there is one.
+fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
+    let guard = read_lock();
+    peer.keypairs
+        .current(&guard)
+        .filter(|keypair| keypair.may_send())?
+        .upgrade()
+}
+
+/// Encrypts packets and sends them in order. Context: softirqs disabled.
+///
+/// A lone packet is encrypted and sent where it is, which is the quickest. When many come without an answer in
+/// between, they are collected for a moment and sent together, which is the cheapest. A large packet goes to a helper,
+/// if there is one. In tunnels within tunnels a work item begins anew.
+fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
+    let peer = &keypair.peer;
+    let mut packets = packets;
+    let (mut bytes, mut parts) = (0usize, 0usize);
+    packets.for_each(|skb| {
+        bytes = bytes.saturating_add(skb.len());
+        parts = parts.saturating_add(skb.parts());
+    });
+    peer.pace.sent(bytes, parts);
+    let is_large = bytes > OFFLOAD_BYTES;
+    let mut input = Packets {
+        keypair: keypair.clone(),
+        packets,
+        is_large,
+    };
+    let is_collected = !is_large && peer.pace.is_busy(parts);
+    if !is_large && !is_collected && transmit_depth() <= DEEP {
+        match peer.outgoing.run_alone(input, IN_A_ROW, deliver) {
+            Ok(next) => return call_if(peer, next),
+            Err(back) => input = back,
+        }
+    }
+    let Some(pushed) = push(input) else {
+        return;
+    };
+    // If a full job waits, whoever sent it had better do the work than send even more.
+    if is_collected && (!pushed.is_new || pushed.waiting == 1) {
+        if pushed.next == Next::Call {
+            Seal::call(peer, pushed.home);
+        }
+    } else {
+        see_to(peer, &pushed, is_large);
+    }
+}
+
+/// Puts packets into their peer's queue. If there is no room, they are dropped. Context: softirqs disabled.
+fn push(input: Packets) -> Option<Pushed> {
+    let keypair = input.keypair.clone();
+    let pushed = keypair.peer.outgoing.push(input, MAX_QUEUED_PACKETS);
+    let refused = match pushed {
+        Ok(pushed) => return Some(pushed),
+        Err(input) => input.packets,
+    };
+    drop_of_peer(&keypair.peer, Cause::EncryptionQueueFull, refused);
+    None
+}
+
+/// Sees to it that what was put into a peer's queue is sent, by a helper first if it is large. Context: softirqs
+/// disabled.
+fn see_to(peer: &RcuArc<Peer>, pushed: &Pushed, is_large: bool) {
+    if transmit_depth() > DEEP {
+        if pushed.next == Next::Call {
+            Seal::call(peer, pushed.home);
+        }
+    } else if is_large && helper::send::<Seal>(peer) {
+        // It calls who sends.
+    } else if pushed.home == kernel::cpu::CpuId::current().as_u32() {
+        call_if(peer, peer.outgoing.run(IN_A_ROW, deliver));
+    } else {
+        helper::help::<Seal>(peer, 1);
+    }
+}
+
+impl PeerJob for Seal {
+    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
+        &peer.outgoing
+    }
+
+    fn call(peer: &RcuArc<Peer>, home: u32) {
+        let crypt = peer.device.engine.crypt();
+        // It may be called already, and then comes later than this.
+        let _ = crypt.enqueue_on::<_, SEND>(home, peer.clone());
+    }
+}
+
+/// Goes on sending later, if there is more. Context: softirqs disabled, or a work item of one CPU.
+fn call_if(peer: &RcuArc<Peer>, next: Next) {
+    if next == Next::Call {
+        Seal::call(peer, kernel::cpu::CpuId::current().as_u32());
+    }
+}
+
+impl WorkItem<SEND> for Peer {
+    type Pointer = RcuArc<Self>;
+
+    fn run(this: RcuArc<Self>) {
+        call_if(&this, this.outgoing.run(IN_A_ROW, deliver));
+    }
+}
+
+/// Sends data messages. Returns how many bytes they are.
+fn deliver(output: Datagrams) -> usize {
+    let Datagrams {
+        keypair,
+        mut datagrams,
+    } = output;
+    if datagrams.is_empty() {
+        return 1;
+    }
+    let peer = &keypair.peer;
+    let mut bytes = 0usize;
+    let mut has_data = false;
+    // A keepalive never shares a buffer.
+    datagrams.for_each(|datagram| {
+        bytes = bytes.saturating_add(datagram.len());
+        has_data |= datagram.len() > DATA_MIN_LEN;
+    });
+    timers::authenticated_sent(peer);
+    if socket::send_to_peer(peer, datagrams).is_ok() && has_data {
+        timers::data_sent(peer);
+    }
+    keep_session_fresh(peer);
+    bytes
+}
+
+/// Begins a handshake when the session gets old, if it is our turn.
+fn keep_session_fresh(peer: &RcuArc<Peer>) {
+    let guard = read_lock();
+    let due = peer.keypairs.current(&guard).is_some_and(|keypair| {
+        keypair.sending_is_valid()
+            && (keypair.sent() > REKEY_AFTER_MESSAGES
+                || keypair.we_initiated && keypair.older_than(REKEY_AFTER_TIME))
+    });
+    drop(guard);
+    if due {
+        request(peer, Request::BeginHandshake);
+    }
+}
+
+/// Sends a handshake message to a peer. Context: process context.
+pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Result {
+    let mut packets = SkbList::new();
+    packets.push_back(message_buffer(message, ds)?);
+    socket::send_to_peer(peer, packets)
+}
+
+/// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.
+pub(crate) fn message_buffer(message: &[u8], ds: u8) -> Result<SkBuff<DatagramOut>> {
+    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, Gfp::Kernel, |buffer| {
+        buffer.copy_from_slice(message);
+        Ok(())
+    })?;
+    skb.set_control(Control {
+        ds,
+        ..Control::default()
+    });
+    Ok(skb)
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sending to an endpoint through the device's sockets.
+
+#![forbid(unsafe_code)]
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+use kernel::{prelude::*, sync::atomic::Relaxed};
+
+use crate::{
+    compat::{EAFNOSUPPORT, EDESTADDRREQ, ENONET},
+    cpu::SoftirqsDisabled,
+    data::seal,
+    device::{
+        drops::{count_of_device, count_of_peer, drop_of_device, Cause},
+        endpoint::Endpoint,
+        sockets::Sockets,
+        Device, Peer,
+    },
+    events,
+    net::{
+        device::{CountedDevice, Trouble},
+        route::{Route, RouteCache},
+        skb::{DatagramOut, SkBuff},
+        skb_list::SkbList,
+        udp::{Flow4, Flow6},
+    },
+    rcu::{read_lock, Guard},
+};
+
+impl Sockets<Device> {
+    /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list.
+    ///
+    /// Returns what the IP layer was given, and the endpoint without its source if that
+    /// could no longer be used.
+    fn send(
+        &self,
+        context: &Sending<'_>,
+        endpoint: Endpoint,
+        packets: &mut SkbList<DatagramOut>,
+        guard: &Guard,
+    ) -> (Result<Sent>, Option<Endpoint>) {
+        match endpoint {
+            Endpoint::V4 { .. } => self.send_v4(context, endpoint, packets, guard),
+            Endpoint::V6 { .. } => self.send_v6(context, endpoint, packets, guard),
+        }
+    }
+
+    fn send_v4(
+        &self,
+        context: &Sending<'_>,
+        endpoint: Endpoint,
+        packets: &mut SkbList<DatagramOut>,
+        guard: &Guard,
+    ) -> (Result<Sent>, Option<Endpoint>) {
+        let Endpoint::V4 {
+            remote,
+            source,
+            interface,
+        } = endpoint
+        else {
+            return (Err(EAFNOSUPPORT), None);
+        };
+        let mut flow = Flow4 {
+            source: source.octets(),
+            destination: remote.ip().octets(),
+            port: remote.port(),
+            scope: 0,
+            mark: context.mark,
+        };
+        let mut changed = None;
+        let cached = context
+            .cache()
+            .and_then(|cache| cache.get_v4(context.softirqs));
+        let route = match cached {
+            Some((route, source)) => {
+                flow.source = source;
+                route
+            }
+            None => {
+                let mut forget = |flow: &mut Flow4| {
+                    flow.source = Ipv4Addr::UNSPECIFIED.octets();
+                    let mut endpoint = endpoint;
+                    endpoint.forget_source();
+                    changed = Some(endpoint);
+                };
+                flow.scope = self.v4.vrf_of(interface, guard);
+                let mut sticks = !source.is_unspecified();
+                if sticks && !self.v4.is_local_v4(flow.source, guard) {
+                    forget(&mut flow);
+                    sticks = false;
+                }
+                let mut found = self.v4.route_v4(&mut flow, guard);
+                let unusable = match &found {
+                    Ok(route) => sticks && route.interface(guard) != interface,
+                    Err(e) => sticks && *e == EINVAL,
+                };
+                if unusable {
+                    forget(&mut flow);
+                    found = self.v4.route_v4(&mut flow, guard);
+                }
+                match found {
+                    Ok(route) => {
+                        context.remember(&endpoint, changed.is_some(), |cache| {
+                            cache.set_v4(&route, flow.source, context.softirqs)
+                        });
+                        route
+                    }
+                    Err(e) => return (Err(e), changed),
+                }
+            }
+        };
+        let sent = send_all(context, packets, route, guard, |skb, route, ds| {
+            self.v4
+                .send_v4(context.netdev, skb, route, &flow, ds, guard)
+        });
+        (sent, changed)
+    }
+
+    fn send_v6(
+        &self,
+        context: &Sending<'_>,
+        endpoint: Endpoint,
+        packets: &mut SkbList<DatagramOut>,
+        guard: &Guard,
+    ) -> (Result<Sent>, Option<Endpoint>) {
+        let Endpoint::V6 {
+            remote,
+            source,
+            interface,
+        } = endpoint
+        else {
+            return (Err(EAFNOSUPPORT), None);
+        };
+        let Some(v6) = &self.v6 else {
+            return (Err(EAFNOSUPPORT), None);
+        };
+        let mut flow = Flow6 {
+            source: source.octets(),
+            destination: remote.ip().octets(),
+            port: remote.port(),
+            scope: remote.scope_id(),
+            mark: context.mark,
+        };
+        let mut changed = None;
+        let cached = context
+            .cache()
+            .and_then(|cache| cache.get_v6(context.softirqs));
+        let route = match cached {
+            Some((route, source)) => {
+                flow.source = source;
+                route
+            }
+            None => {
+                let mut forget = |flow: &mut Flow6| {
+                    flow.source = Ipv6Addr::UNSPECIFIED.octets();
+                    let mut endpoint = endpoint;
+                    endpoint.forget_source();
+                    changed = Some(endpoint);
+                };
+                if flow.scope == 0 {
+                    flow.scope = v6.vrf_of(interface, guard);
+                }
+                let mut sticks = !source.is_unspecified();
+                if sticks && !v6.is_local_v6(flow.source, interface, guard) {
+                    forget(&mut flow);
+                    sticks = false;
+                }
+                let mut found = v6.route_v6(&mut flow, guard);
+                // An address of no cable, such as one of `lo`, is as good on any.
+                let unusable = found.as_ref().is_ok_and(|route| {
+                    sticks
+                        && route.interface(guard) != interface
+                        && v6.is_address_of(flow.source, interface, guard)
+                });
+                if unusable {
+                    forget(&mut flow);
+                    found = v6.route_v6(&mut flow, guard);
+                }
+                match found {
+                    Ok(route) => {
+                        context.remember(&endpoint, changed.is_some(), |cache| {
+                            cache.set_v6(&route, flow.source, context.softirqs)
+                        });
+                        route
+                    }
+                    Err(e) => return (Err(e), changed),
+                }
+            }
+        };
+        let sent = send_all(context, packets, route, guard, |skb, route, ds| {
+            v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
+        });
+        (sent, changed)
+    }
+}
+
+/// What is the same for all datagrams that are sent together.
+struct Sending<'a> {
+    device: &'a Device,
+    netdev: &'a CountedDevice,
+    mark: u32,
+    /// As outer routing and the IP layer expect.
+    softirqs: &'a SoftirqsDisabled,
+    /// Whose datagrams these are, and the routes to it.
+    known: Option<(&'a Peer, &'a RouteCache)>,
+}
+
+/// What the IP layer was given.
+#[derive(Default)]
+struct Sent {
+    bytes: usize,
+    messages: usize,
+}
+
+impl<'a> Sending<'a> {
+    /// Counts messages that there was no memory for.
+    #[cold]
+    fn count_lost(&self, messages: usize) {
+        match self.known {
+            Some((peer, _)) => count_of_peer(peer, Cause::NoMemorySending, messages),
+            None => count_of_device(self.device, Cause::NoMemorySending, messages),
+        }
+    }
+
+    fn cache(&self) -> Option<&'a RouteCache> {
+        self.known.map(|(_, cache)| cache)
+    }
+
+    /// Caches a route, unless the peer's endpoint is another by now: the cache was reset when it
+    /// changed, and must not get a route to where the peer was.
+    fn remember(&self, endpoint: &Endpoint, anew: bool, set: impl FnOnce(&RouteCache)) {
+        if let Some((peer, cache)) = self.known {
+            peer.while_endpoint_is(endpoint, || {
+                if anew {
+                    cache.reset();
+                }
+                set(cache);
+            });
+        }
+    }
+}
+
+/// Sends the packets of a list by one route; the DS field of each is in its control.
+fn send_all(
+    context: &Sending<'_>,
+    packets: &mut SkbList<DatagramOut>,
+    route: Route<'_>,
+    guard: &Guard,
+    mut send: impl FnMut(SkBuff<DatagramOut>, Route<'_>, u8) -> Result,
+) -> Result<Sent> {
+    let netdev = context.netdev;
+    let limits = route.gso_limits(guard);
+    if let Some((peer, _)) = context.known {
+        peer.pace.note_below(&limits);
+    }
+    let mut given = Sent::default();
+    let mut last = Some(route);
+    while let Some(skb) = packets.pop_front() {
+        let parts = skb.parts();
+        if parts > 1 && (parts > limits.segments as usize || skb.len() > limits.bytes as usize) {
+            // The way has changed since it was made.
+            let mut singles = seal::single_datagrams(skb);
+            context.count_lost(parts.saturating_sub(singles.len()));
+            singles.append(packets);
+            *packets = singles;
+            continue;
+        }
+        let route = if packets.is_empty() {
+            last.take()
+        } else {
+            last.as_ref().map(Route::share)
+        };
+        let Some(route) = route else { break };
+        let (len, ds) = (skb.len(), skb.control().ds);
+        let before = (parts > 1).then(|| netdev.sent_here());
+        send(skb, route, ds)?;
+        // The IP layer has counted the buffer as one packet, sent or dropped.
+        if let Some(before) = before {
+            if netdev.sent_here() != before {
+                netdev.count_sent(parts - 1, 0);
+            } else {
+                netdev.count_trouble(Trouble::SendingDropped, parts - 1);
+            }
+        }
+        given.bytes = given.bytes.saturating_add(len);
+        given.messages = given.messages.saturating_add(parts);
+    }
+    Ok(given)
+}
+
+/// Sends datagrams to a peer's endpoint and counts their bytes.
+///
+/// Context: any but hard interrupts. Errors: `EDESTADDRREQ` when no endpoint is known, `ENONET`
+/// when the device is down or its namespace gone, those of routing.
+pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Result {
+    let softirqs = SoftirqsDisabled::new();
+    let guard = read_lock();
+    let device = &peer.device;
+    let Some(endpoint) = peer.endpoint() else {
+        drop_messages(peer, Cause::Unaddressed, packets);
+        return Err(EDESTADDRREQ);
+    };
+    let Some(sockets) = device.sockets.get(&guard) else {
+        drop_messages(peer, Cause::SocketClosed, packets);
+        return Err(ENONET);
+    };
+    let cache = peer.routes.get(&guard);
+    let context = Sending {
+        device,
+        netdev: &device.netdev,
+        mark: device.fwmark(),
+        softirqs: &softirqs,
+        known: cache.as_deref().map(|cache| (peer, cache)),
+    };
+    let (sent, changed) = sockets.send(&context, endpoint, &mut packets, &guard);
+    if let Some(changed) = changed {
+        peer.replace_endpoint_if(&endpoint, changed);
+    }
+    let sent = sent.inspect_err(|e| {
+        events::no_route(device, endpoint.remote(), *e);
+        drop_messages(peer, Cause::NoRoute, packets);
+    })?;
+    let _ = peer.tx_bytes.fetch_add(sent.bytes as i64, Relaxed);
+    peer.counters.tx_packets.add(sent.messages);
+    Ok(())
+}
+
+/// Drops messages for a peer, of which a buffer may hold several.
+#[cold]
+fn drop_messages(peer: &Peer, cause: Cause, mut packets: SkbList<DatagramOut>) {
+    let mut count = 0usize;
+    packets.for_each(|skb| count = count.saturating_add(skb.parts()));
+    count_of_peer(peer, cause, count);
+    packets.drop_for(cause.reason());
+}
+
+/// Sends one message to whoever sent a datagram, by the way that it came.
+///
+/// Context: process context. Errors: as [`send_to_peer`].
+pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>) -> Result {
+    let softirqs = SoftirqsDisabled::new();
+    let guard = read_lock();
+    let Some(sockets) = device.sockets.get(&guard) else {
+        drop_of_device(device, Cause::SocketClosed, skb);
+        return Err(ENONET);
+    };
+    let context = Sending {
+        device,
+        netdev: &device.netdev,
+        mark: device.fwmark(),
+        softirqs: &softirqs,
+        known: None,
+    };
+    let mut packets = SkbList::new();
+    packets.push_back(skb);
+    let (sent, _) = sockets.send(&context, to, &mut packets, &guard);
+    sent.map(|_| ()).inspect_err(|e| {
+        events::no_route(device, to.remote(), *e);
+        drop_of_device(device, Cause::NoRoute, packets);
+    })
+}

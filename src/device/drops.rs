@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Dropping packets and messages.
+//!
+//! Whoever drops something says so here, once. That counts it for its cause in the device's statistics (`ethtool -S`),
+//! in the peer's (the family `wg-monitor`), and in the link's (`ip -s link`), and tells the kernel the reason.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::types::{Device, Peer},
+    net::{
+        drop_reason::DropReason,
+        skb::{Keepable, Kind, SkBuff},
+        skb_list::SkbList,
+    },
+    tracepoints,
+};
+
+pub(crate) use crate::device::causes::Cause;
+
+/// Something that can be dropped.
+pub(crate) trait Drops: Sized {
+    /// How many packets it is.
+    fn count(&self) -> usize;
+
+    /// Drops it without counting.
+    fn end(self, reason: DropReason);
+}
+
+impl<K: Kind> Drops for SkBuff<K> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn end(self, reason: DropReason) {
+        self.drop_for(reason);
+    }
+}
+
+impl<K: Keepable> Drops for SkbList<K> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn end(self, reason: DropReason) {
+        self.drop_for(reason);
+    }
+}
+
+/// Drops something that has nothing to do with a peer.
+#[cold]
+pub(crate) fn drop_of_device(device: &Device, cause: Cause, what: impl Drops) {
+    count_of_device(device, cause, what.count());
+    what.end(cause.reason());
+}
+
+/// Drops something of a peer's.
+#[cold]
+pub(crate) fn drop_of_peer(peer: &Peer, cause: Cause, what: impl Drops) {
+    count_of_peer(peer, cause, what.count());
+    what.end(cause.reason());
+}
+
+/// Counts what was dropped of a peer's.
+#[cold]
+pub(crate) fn count_of_peer(peer: &Peer, cause: Cause, count: usize) {
+    count_in(&peer.device, peer.id, cause, count);
+    if let Some(counter) = cause.of_peer().and_then(|c| peer.counters.dropped(c)) {
+        counter.add(count);
+    }
+}
+
+/// Counts what was dropped that has nothing to do with a peer.
+#[cold]
+pub(crate) fn count_of_device(device: &Device, cause: Cause, count: usize) {
+    count_in(device, 0, cause, count);
+}
+
+fn count_in(device: &Device, peer: u64, cause: Cause, count: usize) {
+    if count == 0 {
+        return;
+    }
+    if let Some(counter) = device.counters.drops.get(cause as usize) {
+        counter.add(count);
+    }
+    if let Some(trouble) = cause.trouble() {
+        device.netdev.count_trouble(trouble, count);
+    }
+    tracepoints::dropped(device.netdev.index(), peer, cause.name(), count as u32);
+}

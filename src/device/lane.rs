@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive lanes: one per CPU and device, in which peers wait for their packets to be delivered.
+
+#![forbid(unsafe_code)]
+
+use kernel::prelude::*;
+
+use crate::queueing::waitlist::Waitlist;
+
+/// What peers wait for in a lane.
+pub(crate) struct Delivery;
+
+/// A lane.
+#[pin_data]
+pub(crate) struct Lane {
+    #[pin]
+    pub(crate) peers: Waitlist<Delivery>,
+}
+
+impl Lane {
+    /// An empty lane.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            peers <- Waitlist::new(),
+        })
+    }
+}

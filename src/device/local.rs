@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a CPU has of its own, for all devices: memory that is used over and over.
+
+#![forbid(unsafe_code)]
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+};
+
+use crate::{
+    device::workspace::Shelf,
+    net::skb::{Piece, PiecePool},
+    sync::{new_spinlock_bh, SpinLockBh},
+};
+
+/// What a CPU has of its own, in cache lines of its own.
+#[pin_data]
+#[repr(align(64))]
+pub(crate) struct Local {
+    /// Whether a lone packet is being delivered here where its datagram came in.
+    is_at_once: Atomic<bool>,
+    /// Where messages are decrypted from.
+    #[pin]
+    pub(crate) shelf: Shelf,
+    #[pin]
+    pieces: SpinLockBh<PiecePool>,
+}
+
+impl Local {
+    /// What a CPU has at first: nothing.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            is_at_once: Atomic::new(false),
+            shelf <- Shelf::new(),
+            pieces <- new_spinlock_bh!(PiecePool::new()?, "Local::pieces"),
+        })
+    }
+
+    /// Allocates memory for parts of packets. Context: any but hard interrupts. Errors: as [`Piece::alloc`].
+    pub(crate) fn piece(&self, len: usize) -> Result<Piece> {
+        self.pieces.lock().alloc(len)
+    }
+
+    /// Calls a function that delivers a packet at once, unless this is called by what such a packet led to: the stack is
+    /// not deep enough for tunnels within tunnels. Context: softirqs disabled, on this CPU.
+    #[inline]
+    pub(crate) fn at_once<R>(&self, deliver: impl FnOnce() -> R) -> Option<R> {
+        if self.is_at_once.load(Relaxed) {
+            return None;
+        }
+        self.is_at_once.store(true, Relaxed);
+        let result = deliver();
+        self.is_at_once.store(false, Relaxed);
+        Some(result)
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a device's handshake work items are asked for: to handle a handshake message that has come in, or to do something
+//! for a peer that takes process context. Whatever the reason, and however often, a peer waits once.
+
+#![forbid(unsafe_code)]
+
+use kernel::sync::atomic::Relaxed;
+
+use crate::{
+    cpu,
+    crypto::random_is_ready,
+    device::{
+        drops::{drop_of_device, Cause},
+        types::{Device, Peer},
+    },
+    events,
+    net::skb::{DatagramIn, SkBuff},
+    protocol::messages::{Kind, MAX_QUEUED_HANDSHAKES},
+    rcu::{Borrowed, RcuArc},
+};
+
+/// Something to be done for a peer in process context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Send an initiation because there is a reason to.
+    BeginHandshake,
+    /// Send an initiation because the last one was not answered.
+    RetryHandshake,
+    /// Erase all keys.
+    EraseKeys,
+}
+
+/// Has something done soon in process context, unless there is no point in it.
+pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
+    match request {
+        Request::EraseKeys => peer.wants_erasure.store(true, Relaxed),
+        Request::BeginHandshake | Request::RetryHandshake => {
+            if request == Request::BeginHandshake {
+                peer.timers.handshake_begins();
+            }
+            if !peer.may_send_handshake() {
+                return;
+            }
+            peer.wants_initiation.store(true, Relaxed);
+        }
+    }
+    if !peer.is_removed() {
+        peer.device.requests.push(peer);
+        schedule(&peer.device);
+    }
+}
+
+/// Puts a handshake message into the queue. If that is full, it is dropped.
+///
+/// Context: softirq.
+pub(crate) fn queue(device: Borrowed<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
+    device.counters.received.count(kind);
+    // Without good random numbers no answer can be given.
+    if !random_is_ready() {
+        drop_of_device(&device, Cause::HandshakeNotReady, skb);
+        return;
+    }
+    let mut queued = device.handshakes.lock();
+    if queued.len() >= MAX_QUEUED_HANDSHAKES {
+        drop(queued);
+        events::handshake_queue_full(&device);
+        drop_of_device(&device, Cause::HandshakeQueueFull, skb);
+        return;
+    }
+    queued.push_back(skb);
+    drop(queued);
+    if let Some(device) = device.upgrade() {
+        schedule(&device);
+    }
+}
+
+/// Has what was queued or requested done soon.
+///
+/// Context: process context or softirq.
+pub(crate) fn schedule(device: &RcuArc<Device>) {
+    let turn = device.handshake_turn.fetch_add(1, Relaxed) as u32;
+    // More than one for each CPU would only take time from others, data above all.
+    let workers = cpu::online_count().clamp(1, 4) as u32;
+    let queue = &device.engine.handshake;
+    // Whoever is queued already will find it.
+    let _ = match turn.checked_rem(workers).unwrap_or(0) {
+        0 => queue.enqueue::<_, 0>(device.clone()),
+        1 => queue.enqueue::<_, 1>(device.clone()),
+        2 => queue.enqueue::<_, 2>(device.clone()),
+        _ => queue.enqueue::<_, 3>(device.clone()),
+    };
+}

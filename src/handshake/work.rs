@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The work items of a device that handle handshake messages, and do what was requested for peers.
+
+#![forbid(unsafe_code)]
+
+use kernel::{sync::atomic::Full, workqueue::WorkItem};
+
+use crate::{
+    cpu,
+    device::{drops::drop_of_device, teardown::end_sessions, Device, Peer},
+    handshake::{receive::handle, send::send_initiation},
+    rcu::RcuArc,
+};
+
+/// How many messages and requests a work item handles before it queues itself again: other devices
+/// have their turn then, and whoever waits for the work queue, such as a suspension, must not wait
+/// for as long as messages come in.
+const IN_A_ROW: usize = 64;
+
+/// Handles messages in the queue, and does what peers have requested. Returns whether there may be
+/// more.
+fn work(device: &RcuArc<Device>) -> bool {
+    for _ in 0..IN_A_ROW {
+        // In turn: neither has to wait until nothing is left of the other.
+        let handled = handle_next(device);
+        let requested = device.requests.pop();
+        if let Some(peer) = &requested {
+            do_requested(peer);
+        }
+        if !handled && requested.is_none() {
+            return false;
+        }
+        cpu::cond_resched();
+    }
+    true
+}
+
+/// Handles the first message in the queue. Returns whether there was one.
+fn handle_next(device: &RcuArc<Device>) -> bool {
+    let mut queued = device.handshakes.lock();
+    let load = queued.len();
+    let Some(skb) = queued.pop_front() else {
+        return false;
+    };
+    drop(queued);
+    match handle(device, &skb, load) {
+        Ok(()) => skb.consume(),
+        Err(cause) => drop_of_device(device, cause, skb),
+    }
+    true
+}
+
+macro_rules! impl_handshake_work {
+    ($($id:literal)*) => {$(
+        impl WorkItem<$id> for Device {
+            type Pointer = RcuArc<Self>;
+
+            fn run(this: RcuArc<Self>) {
+                if work(&this) {
+                    let queue = &this.engine.handshake;
+                    let _ = queue.enqueue::<_, $id>(this.clone());
+                }
+            }
+        }
+    )*};
+}
+impl_handshake_work!(0 1 2 3);
+
+/// Does what was requested. Context: process context.
+fn do_requested(peer: &RcuArc<Peer>) {
+    if peer.wants_erasure.xchg(false, Full) {
+        peer.clear_handshake();
+        end_sessions(peer);
+    }
+    if peer.wants_initiation.xchg(false, Full) {
+        send_initiation(peer);
+    }
+}
