@@ -2,8 +2,8 @@
 
 //! What packets, and who wants them, wait in; and what is measured of their flow.
 //!
-//! The ordered parallel queue, the packets of a peer that wait for a session, waiting lists, and how busy a peer is. They
-//! are parts of peers and devices, and know neither.
+//! The ordered parallel queue, the packets of a peer that wait for a session, waiting lists, work items that share work,
+//! and how busy a peer is. They are parts of peers and devices, and know neither.
 
 #![forbid(unsafe_code)]
 
@@ -12,3 +12,4 @@ pub(crate) mod queue;
 pub(crate) mod ring;
 pub(crate) mod staged;
 pub(crate) mod waitlist;
+pub(crate) mod workers;

@@ -51,7 +51,7 @@ mod queueing;
 mod tests;
 
 use crate::{
-    control::{monitor, netlink, power::Cloned},
+    control::{monitor, netlink, power::Forked},
     device::{engine::Engine, Device},
     net::{genetlink, link::LinkKind, namespace::NamespaceWatch},
     notifier::{Fork, Notifier, Sleep},
@@ -75,7 +75,7 @@ struct WireGuard {
     /// Tells of the peers that go with the links.
     _monitor: genetlink::Registration,
     _namespaces: Pin<KBox<NamespaceWatch<Device>>>,
-    _clones: Pin<KBox<Notifier<Fork, Cloned>>>,
+    _fork: Pin<KBox<Notifier<Fork, Forked>>>,
     _sleep: Pin<KBox<Notifier<Sleep, Device>>>,
     _engine: EngineHandle,
 }
@@ -93,7 +93,7 @@ impl kernel::Module for WireGuard {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let engine = EngineHandle(Engine::new(monitor::has_listeners)?);
         let sleep = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
-        let clones = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
+        let fork = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let namespaces = KBox::try_pin_init(NamespaceWatch::register(), GFP_KERNEL)?;
         let monitor = monitor::FAMILY.register()?;
         let netlink = netlink::FAMILY.register()?;
@@ -105,7 +105,7 @@ impl kernel::Module for WireGuard {
             _links: links,
             _monitor: monitor,
             _namespaces: namespaces,
-            _clones: clones,
+            _fork: fork,
             _sleep: sleep,
             _engine: engine,
         })

@@ -56,17 +56,17 @@ unsafe impl AlwaysRefCounted for NetDevice {
 
 /// A counter of the device that counts packets which were not handled normally.
 #[derive(Clone, Copy)]
-pub(crate) enum Trouble {
+pub(crate) enum LinkStatistic {
     /// `rx_errors` and `rx_frame_errors`: a packet whose contents were not acceptable.
-    ReceivedFrame,
+    RxFrameErrors,
     /// `rx_errors` and `rx_length_errors`: a packet whose length was not what it said.
-    ReceivedLength,
+    RxLengthErrors,
     /// `rx_dropped`: an authentic packet that is not wanted a second time, or came too late.
-    ReceivedDropped,
+    RxDropped,
     /// `tx_errors`: a packet that could not be sent.
-    Sending,
+    TxErrors,
     /// `tx_dropped`: a packet that was given up while it waited.
-    SendingDropped,
+    TxDropped,
 }
 
 impl NetDevice {
@@ -170,23 +170,25 @@ impl NetDevice {
     }
 
     /// Counts packets that were not handled normally. Context: any.
-    pub(crate) fn count_trouble(&self, trouble: Trouble, packets: usize) {
+    pub(crate) fn count_statistic(&self, statistic: LinkStatistic, packets: usize) {
         // SAFETY: The device is valid.
         unsafe {
-            match trouble {
-                Trouble::ReceivedFrame => {
+            match statistic {
+                LinkStatistic::RxFrameErrors => {
                     bindings::dev_stats_add_rx_errors(self.as_raw(), packets);
                     bindings::dev_stats_add_rx_frame_errors(self.as_raw(), packets);
                 }
-                Trouble::ReceivedLength => {
+                LinkStatistic::RxLengthErrors => {
                     bindings::dev_stats_add_rx_errors(self.as_raw(), packets);
                     bindings::dev_stats_add_rx_length_errors(self.as_raw(), packets);
                 }
-                Trouble::ReceivedDropped => {
+                LinkStatistic::RxDropped => {
                     bindings::dev_stats_add_rx_dropped(self.as_raw(), packets)
                 }
-                Trouble::Sending => bindings::dev_stats_add_tx_errors(self.as_raw(), packets),
-                Trouble::SendingDropped => {
+                LinkStatistic::TxErrors => {
+                    bindings::dev_stats_add_tx_errors(self.as_raw(), packets)
+                }
+                LinkStatistic::TxDropped => {
                     bindings::dev_stats_add_tx_dropped(self.as_raw(), packets)
                 }
             }

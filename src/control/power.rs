@@ -30,10 +30,10 @@ impl Notified for Device {
     }
 }
 
-/// What to do when the virtual machine was cloned: two machines must not use the same counters.
-pub(crate) struct Cloned;
+/// The virtual machine was cloned (VM fork): two machines must not use the same counters.
+pub(crate) struct Forked;
 
-impl Notified for Cloned {
+impl Notified for Forked {
     fn notified() {
         let rtnl = rtnl::lock();
         link::for_each::<Device>(&rtnl, |device| {

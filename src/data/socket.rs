@@ -19,7 +19,7 @@ use crate::{
     },
     events,
     net::{
-        device::{CountedDevice, Trouble},
+        device::{CountedDevice, LinkStatistic},
         route::{Route, RouteCache},
         skb::{DatagramOut, SkBuff},
         skb_list::SkbList,
@@ -280,7 +280,7 @@ fn send_all(
             if netdev.sent_here() != before {
                 netdev.count_sent(parts - 1, 0);
             } else {
-                netdev.count_trouble(Trouble::SendingDropped, parts - 1);
+                netdev.count_statistic(LinkStatistic::TxDropped, parts - 1);
             }
         }
         given.bytes = given.bytes.saturating_add(len);

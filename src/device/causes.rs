@@ -8,7 +8,7 @@ use core::ffi::CStr;
 
 use crate::{
     bindings::*,
-    net::{device::Trouble, drop_reason::DropReason},
+    net::{device::LinkStatistic, drop_reason::DropReason},
 };
 
 /// How many causes a peer's drops are told apart by.
@@ -17,7 +17,7 @@ pub(crate) const PEER_CAUSES: usize = WG_MONITOR_A_DROPS_MAX as usize;
 macro_rules! causes {
     ($(
         #[doc = $doc:literal]
-        $cause:ident = $name:literal: $reason:ident $(, link $trouble:ident)? $(, peer $of_peer:ident)?;
+        $cause:ident = $name:literal: $reason:ident $(, link $statistic:ident)? $(, peer $of_peer:ident)?;
     )*) => {
         /// Why something is dropped.
         #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,8 @@ macro_rules! causes {
             }
 
             /// Which statistic of the link counts it.
-            pub(super) const fn trouble(self) -> Option<Trouble> {
-                match self { $(Cause::$cause => causes!(@trouble $($trouble)?),)* }
+            pub(super) const fn statistic(self) -> Option<LinkStatistic> {
+                match self { $(Cause::$cause => causes!(@statistic $($statistic)?),)* }
             }
 
             /// Which of a peer's causes it is (an attribute of `wg-monitor`).
@@ -50,8 +50,8 @@ macro_rules! causes {
             }
         }
     };
-    (@trouble) => { None };
-    (@trouble $trouble:ident) => { Some(Trouble::$trouble) };
+    (@statistic) => { None };
+    (@statistic $statistic:ident) => { Some(LinkStatistic::$statistic) };
     (@peer) => { None };
     (@peer $of_peer:ident) => { Some($of_peer) };
 }
@@ -59,21 +59,21 @@ macro_rules! causes {
 causes! {
     // Packets to be sent.
     /// Something else than IP was sent to the device.
-    NotIp = c"tx_drop_not_ip": InvalidProto, link Sending;
+    NotIp = c"tx_drop_not_ip": InvalidProto, link TxErrors;
     /// No peer has its destination among its allowed IPs.
-    NoPeer = c"tx_drop_no_peer": NoTxTarget, link Sending;
+    NoPeer = c"tx_drop_no_peer": NoTxTarget, link TxErrors;
     /// The peer's endpoint is not known.
-    NoEndpoint = c"tx_drop_no_endpoint": TunnelTxinfo, link Sending, peer WG_MONITOR_A_DROPS_NO_ROUTE;
+    NoEndpoint = c"tx_drop_no_endpoint": TunnelTxinfo, link TxErrors, peer WG_MONITOR_A_DROPS_NO_ROUTE;
     /// The peer's endpoint is routed to the peer itself.
-    Loop = c"tx_drop_loop": RecursionLimit, link Sending, peer WG_MONITOR_A_DROPS_LOOP;
+    Loop = c"tx_drop_loop": RecursionLimit, link TxErrors, peer WG_MONITOR_A_DROPS_LOOP;
     /// Younger packets wait for a session, too many.
-    StagedOverflow = c"tx_drop_staged_overflow": FullRing, link SendingDropped, peer WG_MONITOR_A_DROPS_STAGED_OVERFLOW;
+    StagedOverflow = c"tx_drop_staged_overflow": FullRing, link TxDropped, peer WG_MONITOR_A_DROPS_STAGED_OVERFLOW;
     /// There is no session, and will be none soon.
-    NoSession = c"tx_drop_no_session": QueuePurge, link SendingDropped, peer WG_MONITOR_A_DROPS_NO_SESSION;
+    NoSession = c"tx_drop_no_session": QueuePurge, link TxDropped, peer WG_MONITOR_A_DROPS_NO_SESSION;
     /// Too many packets are being encrypted.
-    EncryptionQueueFull = c"tx_drop_queue_full": FullRing, link SendingDropped, peer WG_MONITOR_A_DROPS_ENCRYPTION_QUEUE_FULL;
+    EncryptionQueueFull = c"tx_drop_queue_full": FullRing, link TxDropped, peer WG_MONITOR_A_DROPS_ENCRYPTION_QUEUE_FULL;
     /// No memory to encrypt it, or to cut it.
-    NoMemorySending = c"tx_drop_no_memory": NoMem, link SendingDropped, peer WG_MONITOR_A_DROPS_NO_MEMORY;
+    NoMemorySending = c"tx_drop_no_memory": NoMem, link TxDropped, peer WG_MONITOR_A_DROPS_NO_MEMORY;
     // Messages to be sent.
     /// The endpoint of a message is not known.
     Unaddressed = c"tx_drop_unaddressed": TunnelTxinfo, peer WG_MONITOR_A_DROPS_NO_ROUTE;
@@ -98,18 +98,18 @@ causes! {
     /// No memory to decrypt it.
     NoMemoryReceiving = c"rx_drop_no_memory": NoMem, peer WG_MONITOR_A_DROPS_NO_MEMORY;
     /// Its counter was received before.
-    Replayed = c"rx_drop_replayed": DupFrag, link ReceivedDropped, peer WG_MONITOR_A_DROPS_REPLAYED;
+    Replayed = c"rx_drop_replayed": DupFrag, link RxDropped, peer WG_MONITOR_A_DROPS_REPLAYED;
     /// Its counter is too far behind the greatest one.
-    TooOld = c"rx_drop_too_old": DupFrag, link ReceivedDropped, peer WG_MONITOR_A_DROPS_TOO_OLD;
+    TooOld = c"rx_drop_too_old": DupFrag, link RxDropped, peer WG_MONITOR_A_DROPS_TOO_OLD;
     // The packets in them.
     /// Its source is not among the peer's allowed IPs.
-    SourceNotAllowed = c"rx_drop_source": IpRpfilter, link ReceivedFrame, peer WG_MONITOR_A_DROPS_SOURCE_NOT_ALLOWED;
+    SourceNotAllowed = c"rx_drop_source": IpRpfilter, link RxFrameErrors, peer WG_MONITOR_A_DROPS_SOURCE_NOT_ALLOWED;
     /// It is longer, by its header, than it is.
-    InnerTruncated = c"rx_drop_inner_truncated": PktTooSmall, link ReceivedLength, peer WG_MONITOR_A_DROPS_MALFORMED;
+    InnerTruncated = c"rx_drop_inner_truncated": PktTooSmall, link RxLengthErrors, peer WG_MONITOR_A_DROPS_MALFORMED;
     /// It is shorter, by its header, than that.
-    InnerHeader = c"rx_drop_inner_header": IpInhdr, link ReceivedLength, peer WG_MONITOR_A_DROPS_MALFORMED;
+    InnerHeader = c"rx_drop_inner_header": IpInhdr, link RxLengthErrors, peer WG_MONITOR_A_DROPS_MALFORMED;
     /// It is no IP packet.
-    InnerNotIp = c"rx_drop_inner_not_ip": InvalidProto, link ReceivedFrame, peer WG_MONITOR_A_DROPS_MALFORMED;
+    InnerNotIp = c"rx_drop_inner_not_ip": InvalidProto, link RxFrameErrors, peer WG_MONITOR_A_DROPS_MALFORMED;
 
     // Handshake messages that came in.
     /// There are no random numbers yet, or the device has no key.

@@ -84,8 +84,8 @@ fn count_in(device: &Device, peer: u64, cause: Cause, count: usize) {
     if let Some(counter) = device.counters.drops.get(cause as usize) {
         counter.add(count);
     }
-    if let Some(trouble) = cause.trouble() {
-        device.netdev.count_trouble(trouble, count);
+    if let Some(statistic) = cause.statistic() {
+        device.netdev.count_statistic(statistic, count);
     }
     tracepoints::dropped(device.netdev.index(), peer, cause.name(), count as u32);
 }

@@ -22,6 +22,7 @@ use crate::{
         engine::Engine,
         lane::Lane,
         news::{next_generation, DeviceNews},
+        requests::HANDSHAKE_WORKERS,
         sockets::Sockets,
         types::{Configured, Device},
     },
@@ -39,7 +40,7 @@ use crate::{
         cookie::CookieSecret,
         index_seal::IndexSeal,
     },
-    queueing::{pace::Inflow, waitlist::Waitlist},
+    queueing::{pace::Inflow, waitlist::Waitlist, workers::Workers},
     rcu::{RcuArc, RcuSlot},
     sync::new_spinlock_bh,
     timer::new_timer,
@@ -52,6 +53,7 @@ impl Device {
         netdev: ARef<CountedDevice>,
         creating: NetId,
     ) -> Result<RcuArc<Self>> {
+        let handshake_workers = Workers::new(HANDSHAKE_WORKERS)?;
         let dev = netdev.clone();
         let lanes = kernel::cpu::nr_cpu_ids() as usize;
         RcuArc::pin_init(
@@ -74,7 +76,7 @@ impl Device {
                 inflow: Inflow::new(),
                 handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
                 requests <- Waitlist::new(),
-                handshake_turn: Atomic::new(0),
+                handshake_workers,
                 cookie_secret <- new_mutex!(CookieSecret::new(), "Device::cookie_secret"),
                 configured <- new_mutex!(
                     Configured {
@@ -87,10 +89,6 @@ impl Device {
                     },
                     "Device::configured"
                 ),
-                handshake_work_0 <- new_work!("Device::handshake_work_0"),
-                handshake_work_1 <- new_work!("Device::handshake_work_1"),
-                handshake_work_2 <- new_work!("Device::handshake_work_2"),
-                handshake_work_3 <- new_work!("Device::handshake_work_3"),
                 news_work <- new_work!("Device::news_work"),
             }),
             Gfp::Kernel,

@@ -16,7 +16,7 @@ use kernel::{
 };
 
 use crate::{
-    queueing::waitlist::{Place, Waitlist},
+    queueing::waitlist::{WaitEntry, Waitlist},
     sync::{new_spinlock_bh, SpinLockBh},
 };
 
@@ -74,9 +74,9 @@ pub(crate) struct PeerNews {
     /// The number of the last change.
     pub(super) generation: Atomic<i64>,
     #[pin]
-    pub(super) now: Place<Now>,
+    pub(super) now: WaitEntry<Now>,
     #[pin]
-    pub(super) later: Place<Later>,
+    pub(super) later: WaitEntry<Later>,
 }
 
 /// Kinds of news, and where the peer was before the first move of which has not been told.
@@ -100,8 +100,8 @@ impl PeerNews {
             untold <- new_spinlock_bh!(Untold::NOTHING, "PeerNews::untold"),
             told_at: Atomic::new(0),
             generation: Atomic::new(0),
-            now <- Place::new(),
-            later <- Place::new(),
+            now <- WaitEntry::new(),
+            later <- WaitEntry::new(),
         })
     }
 

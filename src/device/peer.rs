@@ -34,7 +34,7 @@ use crate::{
         pace::Pace,
         queue::OrderedQueue,
         staged::Staged,
-        waitlist::{Place, Purpose},
+        waitlist::{Purpose, WaitEntry},
     },
     rcu::{self, RcuArc, RcuSlot},
     sync::new_spinlock_bh,
@@ -86,7 +86,7 @@ impl Peer {
                 outgoing <- OrderedQueue::new(CROWDED_PACKETS),
                 pace: Pace::new(),
                 incoming <- OrderedQueue::new(usize::MAX),
-                lane <- Place::new(),
+                lane <- WaitEntry::new(),
                 timers: Timers::new(),
                 alarm <- new_timer!("alarm"),
                 last_handshake <- new_spinlock_bh!((0, 0), "Peer::last_handshake"),
@@ -96,7 +96,7 @@ impl Peer {
                 news <- PeerNews::new(),
                 wants_initiation: Atomic::new(false),
                 wants_erasure: Atomic::new(false),
-                requests <- Place::new(),
+                requests <- WaitEntry::new(),
                 send_work <- new_work!("Peer::send_work"),
             }),
             Gfp::Kernel,
@@ -356,7 +356,7 @@ fn may_follow(last: i64, now: u64) -> bool {
 impl Purpose for Requested {
     type Waiter = Peer;
 
-    fn place(peer: &Peer) -> &Place<Self> {
+    fn entry(peer: &Peer) -> &WaitEntry<Self> {
         &peer.requests
     }
 }
@@ -364,7 +364,7 @@ impl Purpose for Requested {
 impl Purpose for Delivery {
     type Waiter = Peer;
 
-    fn place(peer: &Peer) -> &Place<Self> {
+    fn entry(peer: &Peer) -> &WaitEntry<Self> {
         &peer.lane
     }
 }
@@ -372,7 +372,7 @@ impl Purpose for Delivery {
 impl Purpose for Now {
     type Waiter = Peer;
 
-    fn place(peer: &Peer) -> &Place<Self> {
+    fn entry(peer: &Peer) -> &WaitEntry<Self> {
         &peer.news.now
     }
 }
@@ -380,7 +380,7 @@ impl Purpose for Now {
 impl Purpose for Later {
     type Waiter = Peer;
 
-    fn place(peer: &Peer) -> &Place<Self> {
+    fn entry(peer: &Peer) -> &WaitEntry<Self> {
         &peer.news.later
     }
 }

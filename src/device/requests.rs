@@ -20,6 +20,9 @@ use crate::{
     rcu::{Borrowed, RcuArc},
 };
 
+/// How many CPUs make handshakes for one device at once.
+pub(super) const HANDSHAKE_WORKERS: usize = 4;
+
 /// Something to be done for a peer in process context.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -79,15 +82,8 @@ pub(crate) fn queue(device: Borrowed<'_, Device>, kind: Kind, skb: SkBuff<Datagr
 ///
 /// Context: process context or softirq.
 pub(crate) fn schedule(device: &RcuArc<Device>) {
-    let turn = device.handshake_turn.fetch_add(1, Relaxed) as u32;
     // More than one for each CPU would only take time from others, data above all.
-    let workers = cpu::online_count().clamp(1, 4) as u32;
+    let most = cpu::online_count();
     let queue = &device.engine.handshake;
-    // Whoever is queued already will find it.
-    let _ = match turn.checked_rem(workers).unwrap_or(0) {
-        0 => queue.enqueue::<_, 0>(device.clone()),
-        1 => queue.enqueue::<_, 1>(device.clone()),
-        2 => queue.enqueue::<_, 2>(device.clone()),
-        _ => queue.enqueue::<_, 3>(device.clone()),
-    };
+    device.handshake_workers.call_next(most, queue, device);
 }

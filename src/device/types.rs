@@ -40,7 +40,8 @@ use crate::{
         pace::{Inflow, Pace},
         queue::OrderedQueue,
         staged::Staged,
-        waitlist::{Place, Waitlist},
+        waitlist::{WaitEntry, Waitlist},
+        workers::Workers,
     },
     rcu::{RcuArc, RcuSlot},
     sync::SpinLockBh,
@@ -95,28 +96,17 @@ pub(crate) struct Device {
     /// Peers that wait for a handshake to be begun, or for their keys to be erased.
     #[pin]
     pub(crate) requests: Waitlist<Requested>,
-    pub(super) handshake_turn: Atomic<i32>,
+    /// The work items that see to both.
+    pub(super) handshake_workers: Workers<Device>,
     #[pin]
     pub(crate) cookie_secret: Mutex<CookieSecret>,
     #[pin]
     pub(super) configured: Mutex<Configured>,
     #[pin]
-    pub(super) handshake_work_0: Work<Device, 0>,
-    #[pin]
-    pub(super) handshake_work_1: Work<Device, 1>,
-    #[pin]
-    pub(super) handshake_work_2: Work<Device, 2>,
-    #[pin]
-    pub(super) handshake_work_3: Work<Device, 3>,
-    #[pin]
     pub(super) news_work: Work<Device, TELL>,
 }
 
 impl_has_work! {
-    impl HasWork<Device, 0> for Device { self.handshake_work_0 }
-    impl HasWork<Device, 1> for Device { self.handshake_work_1 }
-    impl HasWork<Device, 2> for Device { self.handshake_work_2 }
-    impl HasWork<Device, 3> for Device { self.handshake_work_3 }
     impl HasWork<Device, TELL> for Device { self.news_work }
 }
 
@@ -184,7 +174,7 @@ pub(crate) struct Peer {
     pub(crate) incoming: OrderedQueue<Open>,
     /// Where the peer waits for the decrypted ones to be delivered.
     #[pin]
-    pub(crate) lane: Place<Delivery>,
+    pub(crate) lane: WaitEntry<Delivery>,
     pub(crate) timers: Timers,
     /// Expires when the first of these is due, or earlier.
     #[pin]
@@ -201,7 +191,7 @@ pub(crate) struct Peer {
     pub(crate) wants_erasure: Atomic<bool>,
     /// Where the peer waits for that.
     #[pin]
-    pub(crate) requests: Place<Requested>,
+    pub(crate) requests: WaitEntry<Requested>,
     #[pin]
     pub(super) send_work: Work<Peer, SEND>,
 }

@@ -4,12 +4,16 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::{sync::atomic::Full, workqueue::WorkItem};
+use kernel::{
+    sync::{atomic::Full, Arc},
+    workqueue::WorkItem,
+};
 
 use crate::{
     cpu,
     device::{drops::drop_of_device, teardown::end_sessions, Device, Peer},
     handshake::{receive::handle, send::send_initiation},
+    queueing::workers::Worker,
     rcu::RcuArc,
 };
 
@@ -51,21 +55,16 @@ fn handle_next(device: &RcuArc<Device>) -> bool {
     true
 }
 
-macro_rules! impl_handshake_work {
-    ($($id:literal)*) => {$(
-        impl WorkItem<$id> for Device {
-            type Pointer = RcuArc<Self>;
+impl WorkItem for Worker<Device> {
+    type Pointer = Arc<Self>;
 
-            fn run(this: RcuArc<Self>) {
-                if work(&this) {
-                    let queue = &this.engine.handshake;
-                    let _ = queue.enqueue::<_, $id>(this.clone());
-                }
-            }
+    fn run(this: Arc<Self>) {
+        let Some(device) = this.take() else { return };
+        if work(&device) {
+            Worker::call(&this, &device.engine.handshake, &device);
         }
-    )*};
+    }
 }
-impl_handshake_work!(0 1 2 3);
 
 /// Does what was requested. Context: process context.
 fn do_requested(peer: &RcuArc<Peer>) {

@@ -18,13 +18,13 @@ pub(crate) trait Purpose: Sized {
     /// Who waits for it.
     type Waiter: Send + Sync;
 
-    /// Where one waits for it.
-    fn place(waiter: &Self::Waiter) -> &Place<Self>;
+    /// Its entry for that.
+    fn entry(waiter: &Self::Waiter) -> &WaitEntry<Self>;
 }
 
-/// A waiter's place in a list. It is part of the waiter: no memory need be allocated to ask.
+/// A waiter's entry in a list. It is part of the waiter: no memory need be allocated to ask.
 #[pin_data]
-pub(crate) struct Place<P: Purpose> {
+pub(crate) struct WaitEntry<P: Purpose> {
     #[pin]
     behind: SpinLockBh<Behind<P>>,
 }
@@ -39,11 +39,11 @@ enum Behind<P: Purpose> {
     Next(RcuArc<P::Waiter>),
 }
 
-impl<P: Purpose> Place<P> {
-    /// The place of a waiter that is in no list.
+impl<P: Purpose> WaitEntry<P> {
+    /// The entry of a waiter that is in no list.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            behind <- new_spinlock_bh!(Behind::Absent, "Place::behind"),
+            behind <- new_spinlock_bh!(Behind::Absent, "WaitEntry::behind"),
         })
     }
 }
@@ -78,14 +78,14 @@ impl<P: Purpose> Waitlist<P> {
     /// Appends a waiter, unless it is in a list already. Context: process context or softirq.
     pub(crate) fn push(&self, waiter: &RcuArc<P::Waiter>) {
         let mut ends = self.ends.lock();
-        let mut behind = P::place(waiter).behind.lock();
+        let mut behind = P::entry(waiter).behind.lock();
         if !matches!(*behind, Behind::Absent) {
             return;
         }
         *behind = Behind::Nobody;
         drop(behind);
         match ends.last.replace(waiter.clone()) {
-            Some(former) => *P::place(&former).behind.lock() = Behind::Next(waiter.clone()),
+            Some(former) => *P::entry(&former).behind.lock() = Behind::Next(waiter.clone()),
             None => ends.first = Some(waiter.clone()),
         }
     }
@@ -94,7 +94,7 @@ impl<P: Purpose> Waitlist<P> {
     pub(crate) fn pop(&self) -> Option<RcuArc<P::Waiter>> {
         let mut ends = self.ends.lock();
         let first = ends.first.take()?;
-        match replace(&mut *P::place(&first).behind.lock(), Behind::Absent) {
+        match replace(&mut *P::entry(&first).behind.lock(), Behind::Absent) {
             Behind::Next(next) => ends.first = Some(next),
             Behind::Nobody | Behind::Absent => ends.last = None,
         }
