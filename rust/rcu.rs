@@ -15,7 +15,7 @@
 //! C headers: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h),
 //! [`include/linux/refcount.h`](srctree/include/linux/refcount.h)
 
-use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use core::{marker::PhantomData, mem::MaybeUninit, ops::Deref, ptr::NonNull};
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
@@ -38,12 +38,12 @@ static ALIVE: Atomic<i64> = Atomic::new(0);
 ///
 /// # Invariants
 ///
-/// - The memory was allocated by [`KBox`] and `value` is initialised until the RCU callback runs.
+/// - The memory was a [`KBox`]'s and `value` is initialised until the RCU callback runs.
 /// - `refcount` is the number of [`RcuArc`]s plus the number of full [`RcuSlot`]s. Once it is zero
 ///   it stays zero, and `head` is queued exactly once.
 #[repr(C)]
 #[pin_data]
-struct Inner<T> {
+pub(crate) struct Inner<T> {
     refcount: Refcount,
     head: Opaque<bindings::callback_head>,
     #[pin]
@@ -77,14 +77,19 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
     ///
     /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
     pub(crate) fn pin_init(init: impl PinInit<T, Error>, gfp: Gfp) -> Result<Self> {
-        let inner = KBox::pin_init(
-            try_pin_init!(Inner {
-                refcount: Refcount::new(1),
-                head: Opaque::uninit(),
-                value <- init,
-            }? Error),
-            gfp.flags(),
-        )?;
+        Self::pin_init_in(KBox::new_uninit(gfp.flags())?, init)
+    }
+
+    /// Initialises a value in memory that is there already. Errors: those of `init`.
+    pub(crate) fn pin_init_in(
+        memory: KBox<MaybeUninit<Inner<T>>>,
+        init: impl PinInit<T, Error>,
+    ) -> Result<Self> {
+        let inner = memory.write_pin_init(try_pin_init!(Inner {
+            refcount: Refcount::new(1),
+            head: Opaque::uninit(),
+            value <- init,
+        }? Error))?;
         ALIVE.fetch_add(1, Relaxed);
         // SAFETY: The value stays where it is until it is dropped: `RcuArc` never moves it.
         let raw = KBox::into_raw(unsafe { Pin::into_inner_unchecked(inner) });

@@ -17,7 +17,10 @@ use crate::{
     local::Local,
     messages::UNDER_LOAD_TIME,
     net::residents::Residents,
+    peer::Peer,
     ratelimiter::{RateLimiter, Row},
+    rcu,
+    slab::Cache,
     timer,
     workqueue::{OwnedQueue, Placement},
 };
@@ -38,6 +41,8 @@ pub(crate) struct Engine {
     pub(crate) handshake: OwnedQueue,
     /// What the devices have in network namespaces.
     pub(crate) residents: Arc<Residents>,
+    /// Memory of peers.
+    pub(crate) peers: Cache<rcu::Inner<Peer>>,
     locals: KVec<Pin<KBox<Local>>>,
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
@@ -58,6 +63,7 @@ impl Engine {
     /// Creates the work queues. Context: process context. Errors: `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let residents = Residents::register()?;
+        let peers = Cache::new(c_str!("wg_peer"))?;
         let mut locals = KVec::new();
         for _ in 0..kernel::cpu::nr_cpu_ids() {
             locals.push(KBox::pin_init(Local::new(), GFP_KERNEL)?, GFP_KERNEL)?;
@@ -72,6 +78,7 @@ impl Engine {
                 helping: Atomic::new(0),
                 handshake,
                 residents,
+                peers,
                 locals,
                 last_under_load: Atomic::new(0),
                 under_load_since: Atomic::new(0),

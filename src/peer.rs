@@ -147,7 +147,9 @@ impl Peer {
         preshared_key: &Secret<32>,
     ) -> Result<RcuArc<Self>> {
         let noise = Handshake::new(public_key, preshared_key);
-        RcuArc::pin_init(
+        let memory = device.engine.peers.allocate(Gfp::Kernel)?;
+        RcuArc::pin_init_in(
+            memory,
             try_pin_init!(Self {
                 device,
                 id,
@@ -183,7 +185,6 @@ impl Peer {
                 requests <- Place::new(),
                 send_work <- new_work!("Peer::send_work"),
             }),
-            Gfp::Kernel,
         )
     }
 

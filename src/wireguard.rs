@@ -28,6 +28,8 @@ mod net;
 mod notifier;
 #[path = "../rust/rcu.rs"]
 mod rcu;
+#[path = "../rust/slab.rs"]
+mod slab;
 #[path = "../rust/sync.rs"]
 mod sync;
 #[path = "../rust/timer.rs"]
