@@ -15,8 +15,10 @@ import sys
 import time
 import traceback
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from busy import beside, burst, no_work_items, plugged, slow_to_leave  # noqa: E402
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(here, "lib"), os.path.join(here, "failing-memory")]
+import injection  # noqa: E402
+from busy import UDP_SEGMENT, beside, burst, no_work_items, plugged, slow_to_leave  # noqa: E402
 from inet import b64, checksum  # noqa: E402
 from netlink import NLM_F_ACK, NLM_F_DUMP, Generic, attribute, in_netns, run  # noqa: E402
 from tap import Checks  # noqa: E402
@@ -57,6 +59,14 @@ def receive(sock, seconds=2):
     return sock.recv(2048) if select.select([sock], [], [], seconds)[0] else b""
 
 
+def hear(sock, kind):
+    """The next message of a kind."""
+    message = receive(sock)
+    while message and message[0] != kind:
+        message = receive(sock)
+    return message
+
+
 def ipv4(source, length=None, version=4, payload=bytes(8)):
     head = bytearray(struct.pack("!BBHHHBBH4s4s", version << 4 | 5, 0, 20 + len(payload) if length is None else length, 1, 0, 64, 253, 0,
                                  socket.inet_aton(source), socket.inet_aton("192.168.50.1")))
@@ -72,10 +82,7 @@ def ethtool(where="dut", link="wg0"):
 def handshake(peer, sock):
     """A session that we begin, not yet confirmed."""
     sock.send(peer.initiation())
-    answer = receive(sock)
-    while answer and answer[0] != RESPONSE:
-        answer = receive(sock)
-    return peer.consume_response(answer)
+    return peer.consume_response(hear(sock, RESPONSE))
 
 
 def inside():
@@ -365,7 +372,9 @@ def crowd_of_strangers():
     """More initiations than can wait, and when these are being answered with cookies some who send theirs."""
     with no_work_items():
         burst(second, strangers)
-    index, stranger.cookie = stranger.consume_cookie_reply(receive(second), strangers[0][-32:-16])
+    answer = hear(second, COOKIE)
+    number = struct.unpack_from("<I", answer, 4)[0]
+    stranger.cookie = stranger.consume_cookie_reply(answer, strangers[number][-32:-16])[1]
     burst(second, [stranger.initiation() for _ in range(5 + 3)])
 
 
@@ -409,8 +418,27 @@ dropped("another key while an initiation is being handled", {"rx_handshake_too_l
 set_key(bytes(32))
 dropped("an initiation to a device without a key", "rx_handshake_not_ready", None, lambda: first.send(peer.initiation()))
 set_key(device_key.private)
-# selftests/failing-memory.py has these.
-checks.equal({name for name in ethtool() if is_drop(name)} - planted, {"tx_drop_no_memory", "rx_drop_no_memory"}, "that were all causes but failing memory")
+unplanted = {"tx_drop_no_memory", "rx_drop_no_memory"}
+if injection.available():
+    session = handshake(peer, first)
+    first.send(session.data(ipv4("192.168.50.2")))
+    time.sleep(1)
+    injection.confine(*injection.text())
+
+    def without_memory(act):
+        injection.begin(100)
+        act()
+        time.sleep(0.3)
+        injection.end()
+
+    dropped("no memory to encrypt", "tx_drop_no_memory", "no-memory", lambda: without_memory(
+        lambda: application.sendmsg([bytes(40 * 1000)], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 1000))], 0, ("192.168.50.2", 9))), count=40)
+    _, before = messages()
+    count = dropped("no memory to decrypt", "rx_drop_no_memory", "no-memory", lambda: without_memory(
+        lambda: burst(first, [session.data(ipv4("192.168.50.2", payload=bytes(1000))) for _ in range(300)])), count=None).get("rx_drop_no_memory", 0)
+    checks.ok(0 < count == 300 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+    unplanted = set()
+checks.equal({name for name in ethtool() if is_drop(name)} - planted, unplanted, "that were all causes" + (", but failing memory" if unplanted else ""))
 
 traced()
 session = handshake(peer, first)
