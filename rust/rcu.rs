@@ -32,7 +32,7 @@
 //! }
 //! ```
 
-use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use core::{alloc::Layout, marker::PhantomData, mem::MaybeUninit, ops::Deref, ptr::NonNull};
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
@@ -41,7 +41,7 @@ use kernel::{
 };
 use pin_init::PinInit;
 
-use crate::{bindings, compat::rcu_barrier, gfp::Gfp};
+use crate::{bindings, compat::rcu_barrier, gfp::Gfp, slab::Cache};
 
 pub(crate) use kernel::{
     alloc::AllocError,
@@ -55,7 +55,7 @@ static ALIVE: Atomic<i64> = Atomic::new(0);
 ///
 /// # Invariants
 ///
-/// - The memory was allocated by [`KBox`] and `value` is initialised until the RCU callback runs.
+/// - The memory was a [`KBox`]'s and `value` is initialised until the RCU callback runs.
 /// - `refcount` is the number of [`RcuArc`]s plus the number of full [`RcuSlot`]s. Once it is zero
 ///   it stays zero, and `head` is queued exactly once.
 #[repr(C)]
@@ -94,14 +94,32 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
     ///
     /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
     pub(crate) fn pin_init(init: impl PinInit<T, Error>, gfp: Gfp) -> Result<Self> {
-        let inner = KBox::pin_init(
-            try_pin_init!(Inner {
-                refcount: Refcount::new(1),
-                head: Opaque::uninit(),
-                value <- init,
-            }? Error),
-            gfp.flags(),
-        )?;
+        Self::pin_init_at(KBox::new_uninit(gfp.flags())?, init)
+    }
+
+    /// The layout of the memory that a value takes here.
+    pub(crate) const LAYOUT: Layout = Layout::new::<Inner<T>>();
+
+    /// Initialises a value in memory from a cache for [`Self::LAYOUT`].
+    ///
+    /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
+    pub(crate) fn pin_init_in(
+        cache: &Cache,
+        init: impl PinInit<T, Error>,
+        gfp: Gfp,
+    ) -> Result<Self> {
+        Self::pin_init_at(cache.allocate(gfp)?, init)
+    }
+
+    fn pin_init_at(
+        memory: KBox<MaybeUninit<Inner<T>>>,
+        init: impl PinInit<T, Error>,
+    ) -> Result<Self> {
+        let inner = memory.write_pin_init(try_pin_init!(Inner {
+            refcount: Refcount::new(1),
+            head: Opaque::uninit(),
+            value <- init,
+        }? Error))?;
         ALIVE.fetch_add(1, Relaxed);
         // SAFETY: The value stays where it is until it is dropped: `RcuArc` never moves it.
         let raw = KBox::into_raw(unsafe { Pin::into_inner_unchecked(inner) });

@@ -28,6 +28,8 @@ mod net;
 mod notifier;
 #[path = "../rust/rcu.rs"]
 mod rcu;
+#[path = "../rust/slab.rs"]
+mod slab;
 #[path = "../rust/sync.rs"]
 mod sync;
 #[path = "../rust/timer.rs"]
@@ -52,9 +54,10 @@ mod tests;
 
 use crate::{
     control::{monitor, netlink, power::Forked},
-    device::{engine::Engine, Device},
+    device::{engine::Engine, Device, Peer},
     net::{genetlink, link::LinkKind, namespace::NamespaceWatch},
     notifier::{Fork, Notifier, Sleep},
+    rcu::RcuArc,
 };
 
 module! {
@@ -91,7 +94,7 @@ impl Drop for EngineHandle {
 
 impl kernel::Module for WireGuard {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let engine = EngineHandle(Engine::new(monitor::has_listeners)?);
+        let engine = EngineHandle(Engine::new(monitor::has_listeners, RcuArc::<Peer>::LAYOUT)?);
         let sleep = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let fork = KBox::try_pin_init(Notifier::register(), GFP_KERNEL)?;
         let namespaces = KBox::try_pin_init(NamespaceWatch::register(), GFP_KERNEL)?;

@@ -6,6 +6,7 @@ lib/wgpeer.py, so that what happens is known exactly."""
 
 import errno
 import os
+import random
 import re
 import select
 import socket
@@ -14,7 +15,10 @@ import sys
 import time
 import traceback
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [here, os.path.join(here, "..", "lib"), os.path.join(here, "..", "failing-memory")]
+import injection  # noqa: E402
+from busy import UDP_SEGMENT, beside, burst, no_work_items, plugged, slow_to_leave  # noqa: E402
 from inet import b64, checksum  # noqa: E402
 from netlink import NLM_F_ACK, NLM_F_DUMP, Generic, attribute, in_netns, run  # noqa: E402
 from tap import Checks  # noqa: E402
@@ -55,6 +59,14 @@ def receive(sock, seconds=2):
     return sock.recv(2048) if select.select([sock], [], [], seconds)[0] else b""
 
 
+def hear(sock, kind):
+    """The next message of a kind."""
+    message = receive(sock)
+    while message and message[0] != kind:
+        message = receive(sock)
+    return message
+
+
 def ipv4(source, length=None, version=4, payload=bytes(8)):
     head = bytearray(struct.pack("!BBHHHBBH4s4s", version << 4 | 5, 0, 20 + len(payload) if length is None else length, 1, 0, 64, 253, 0,
                                  socket.inet_aton(source), socket.inet_aton("192.168.50.1")))
@@ -62,18 +74,15 @@ def ipv4(source, length=None, version=4, payload=bytes(8)):
     return bytes(head) + payload
 
 
-def ethtool(where="dut"):
-    text = run("ip", "netns", "exec", where, "ethtool", "-S", "wg0")
+def ethtool(where="dut", link="wg0"):
+    text = run("ip", "netns", "exec", where, "ethtool", "-S", link)
     return {name: int(number) for name, number in re.findall(r"^ +(\w+): (\d+)$", text, re.M)}
 
 
 def handshake(peer, sock):
     """A session that we begin, not yet confirmed."""
     sock.send(peer.initiation())
-    answer = receive(sock)
-    while answer and answer[0] != RESPONSE:
-        answer = receive(sock)
-    return peer.consume_response(answer)
+    return peer.consume_response(hear(sock, RESPONSE))
 
 
 def inside():
@@ -208,21 +217,41 @@ def traced():
 trace(True)
 
 
-def dropped(words, cause, of_peer, act, count=1, others=()):
-    """What is done is counted once, as this by ethtool and as that of the peer, and as nothing else."""
-    peers, numbers = listener.peers(), ethtool()
+planted = set()
+
+
+def is_drop(name):
+    return "drop" in name or "handshake" in name
+
+
+def dropped(words, causes, of_peer, act, count=1, link="wg0", public=None):
+    """What is done is counted once, as this by ethtool and as that of the peer, and as nothing else. `causes` may be several, each
+    with its count; the count may be None, for any. Returns how many each was."""
+    causes = causes if isinstance(causes, dict) else {causes: count}
+    planted.update(causes)
+    peers, numbers = listener.peers(ifname=link), ethtool(link=link)
     traced()
     act()
     time.sleep(0.3)
-    peers2, numbers2 = listener.peers(), ethtool()
-    changes = {name: numbers2[name] - numbers[name] for name in numbers if ("drop" in name or "handshake" in name) and numbers2[name] != numbers[name]}
-    changes = {name: change for name, change in changes.items() if name not in others}
-    checks.equal(changes, {cause: count}, "%s: ethtool -S" % words)
-    told_of = [values for event, values in traced() if event == "wg_dropped"]
-    checks.equal((sum(int(values["count"]) for values in told_of), {values["cause"] for values in told_of}), (count, {cause}), "%s: the tracepoint" % words)
-    was, now = (found[key.public]["drops"] for found in (peers, peers2))
+    numbers2 = ethtool(link=link)
+    while sum(causes.values() if None not in causes.values() else [0]) > 1000:  # until it has been dealt with
+        last, numbers2 = numbers2, ethtool(link=link)
+        if last == numbers2:
+            break
+    peers2 = listener.peers(ifname=link)
+    changes = {name: numbers2[name] - numbers[name] for name in numbers if is_drop(name) and numbers2[name] != numbers[name]}
+    wanted = {name: changes.get(name, 0) if number is None else number for name, number in causes.items()}
+    wanted = {name: number for name, number in wanted.items() if number}
+    checks.equal(changes, wanted, "%s: ethtool -S" % words)
+    found = {}
+    for event, values in traced():
+        if event == "wg_dropped":
+            found[values["cause"]] = found.get(values["cause"], 0) + int(values["count"])
+    checks.equal(found, wanted, "%s: the tracepoint" % words)
+    was, now = (found[public or key.public]["drops"] for found in (peers, peers2))
     changes = {name: now[name] - was[name] for name in now if now[name] != was[name]}
-    checks.equal(changes, {of_peer: count} if of_peer else {}, "%s: the peer" % words)
+    checks.equal(changes, {of_peer: sum(wanted.values())} if of_peer and wanted else {}, "%s: the peer" % words)
+    return wanted
 
 
 def refused(act):
@@ -266,8 +295,9 @@ dropped("a route into the tunnel itself", "tx_drop_loop", "loop", say)
 wg("set", "wg0", "peer", b64(key.public), "endpoint", "10.9.0.2:5000")
 nobody = Key()
 wg("set", "wg0", "peer", b64(nobody.public), "allowed-ips", "192.168.50.4/32")
-dropped("no endpoint", "tx_drop_no_endpoint", None, lambda: say("192.168.50.4"))
-checks.equal(listener.peers()[nobody.public]["drops"]["no-route"], 1, "which is counted as no route of that peer")
+dropped("no endpoint", "tx_drop_no_endpoint", "no-route", lambda: say("192.168.50.4"), public=nobody.public)
+dropped("a message to nowhere", "tx_drop_unaddressed", "no-route", lambda: wg("set", "wg0", "peer", b64(nobody.public), "persistent-keepalive", "3600"),
+        public=nobody.public)
 wg("set", "wg0", "peer", b64(nobody.public), "remove")
 
 
@@ -275,6 +305,25 @@ def down_and_up():
     run("ip", "-n", "dut", "link", "set", "wg0", "down")
     run("ip", "-n", "dut", "link", "set", "wg0", "up")
 
+
+def say_other():
+    with in_netns("dut"):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+    refused(lambda: sock.sendto(bytes(64), ("wg0", 0x88B5)))
+
+
+dropped("something else than IP", "tx_drop_not_ip", None, say_other)
+run("sh", "-c", """
+set -e
+ip netns add home; ip -n home link add wg1 type wireguard; ip -n home link set wg1 netns dut
+ip -n dut address add 192.168.51.1/24 dev wg1; ip -n dut link set wg1 up; ip netns del home
+""")
+wg("set", "wg1", "private-key", "/proc/self/fd/0", "peer", b64(nobody.public), "endpoint", "10.9.0.2:9", "allowed-ips", "192.168.51.2/32",
+   input=b64(Key().private).encode())
+time.sleep(1)
+dropped("the namespace of its sockets is gone", "tx_drop_closed", "no-route",
+        lambda: wg("set", "wg1", "peer", b64(nobody.public), "persistent-keepalive", "3600"), link="wg1", public=nobody.public)
+run("ip", "-n", "dut", "link", "del", "wg1")
 
 down_and_up()
 for _ in range(129):
@@ -285,6 +334,112 @@ checks.ok(waits["waiting"] == 129 and 900 <= waits["waiting-ms"] < 60_000, "pack
           "%s for %s ms" % (waits["waiting"], waits["waiting-ms"]))
 dropped("too many wait for a session", "tx_drop_staged_overflow", "staged-overflow", lambda: [say() for _ in range(7)], count=7)
 dropped("no session comes", "tx_drop_no_session", "no-session", down_and_up, count=129)
+session = handshake(peer, first)
+first.send(session.data())
+
+
+def many_in():
+    with plugged("out", "outer"):
+        burst(first, [session.data() for _ in range(2400)])
+
+
+def messages():
+    """How many data messages the peer has received from us, and we from it."""
+    found = listener.peers()[key.public]
+    return found["tx-packets"] - found["handshakes"]["initiations-sent"], found["path"]["received"]
+
+
+_, before = messages()
+count = dropped("more data messages than can wait, in one go", "rx_drop_queue_full", "decryption-queue-full", many_in, count=None).get("rx_drop_queue_full", 0)
+checks.ok(0 < count == 2400 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+
+
+def many_out():
+    application.setsockopt(socket.SOL_SOCKET, 32, 4 << 20)  # SO_SNDBUFFORCE
+    beside(lambda: application.sendto(bytes(1000), ("192.168.50.2", 9)), lambda: [say() for _ in range(1500)])
+
+
+before, _ = messages()
+with slow_to_leave("dut", "oifname under udp length 1000-1200"):
+    count = dropped("more packets than can wait, behind one that takes long to leave", "tx_drop_queue_full", "encryption-queue-full", many_out, count=None).get("tx_drop_queue_full", 0)
+checks.ok(0 < count == 1501 - (messages()[0] - before), "the others were sent", "%d dropped, %d sent" % (count, messages()[0] - before))
+
+strangers = [with_macs(struct.pack("<II", INITIATION, number) + os.urandom(108), device_key.public) for number in range(4096 + 7)]
+stranger = Peer(Key(), device_key.public)
+
+
+def crowd_of_strangers():
+    """More initiations than can wait, and when these are being answered with cookies some who send theirs."""
+    with no_work_items():
+        burst(second, strangers)
+    answer = hear(second, COOKIE)
+    number = struct.unpack_from("<I", answer, 4)[0]
+    stranger.cookie = stranger.consume_cookie_reply(answer, strangers[number][-32:-16])[1]
+    burst(second, [stranger.initiation() for _ in range(5 + 3)])
+
+
+dropped("too many initiations; under load without a cookie, and with one too often", {
+    "rx_handshake_queue_full": 7, "rx_handshake_cookie_wanted": 4096, "rx_handshake_not_authentic": 5, "rx_handshake_rate_limited": 3}, None, crowd_of_strangers)
+checks.ok(ethtool()["under_load_ms"] > 0, "the time under load is told")
+time.sleep(1.5)
+dropped("a response to nothing", "rx_handshake_unknown_index", None, lambda: first.send(with_macs(struct.pack("<III", RESPONSE, 1, 2) + bytes(48), device_key.public)))
+
+
+def down_amid_strangers():
+    burst(second, strangers[:400])
+    down_and_up()
+
+
+count = dropped("handshakes wait when the link goes down", {"rx_drop_purged": None, "rx_handshake_not_authentic": None}, None, down_amid_strangers)
+checks.ok("rx_drop_purged" in count and sum(count.values()) == 400, "some were handled before, and all are counted", str(count))
+
+
+def set_key(private):
+    with in_netns("dut"):
+        WireGuard().call(SET, name("wg0"), attribute(D_PRIVATE, private))
+
+
+def another_key():
+    """The device gets another key while it is handling an initiation."""
+    for _ in range(300):
+        set_key(device_key.private)
+        before = ethtool()["rx_handshake_too_late"]
+        first.send(peer.initiation())
+        time.sleep(random.random() * 0.004)
+        set_key(other_key)
+        time.sleep(0.05)
+        if ethtool()["rx_handshake_too_late"] != before:
+            break
+    set_key(device_key.private)
+
+
+other_key = Key().private
+dropped("another key while an initiation is being handled", {"rx_handshake_too_late": 1, "rx_handshake_bad_mac1": None}, None, another_key)
+set_key(bytes(32))
+dropped("an initiation to a device without a key", "rx_handshake_not_ready", None, lambda: first.send(peer.initiation()))
+set_key(device_key.private)
+unplanted = {"tx_drop_no_memory", "rx_drop_no_memory"}
+if injection.available():
+    session = handshake(peer, first)
+    first.send(session.data(ipv4("192.168.50.2")))
+    time.sleep(1)
+    injection.confine(*injection.text())
+
+    def without_memory(act):
+        injection.begin(100)
+        act()
+        time.sleep(0.3)
+        injection.end()
+
+    dropped("no memory to encrypt", "tx_drop_no_memory", "no-memory", lambda: without_memory(
+        lambda: application.sendmsg([bytes(40 * 1000)], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 1000))], 0, ("192.168.50.2", 9))), count=40)
+    _, before = messages()
+    count = dropped("no memory to decrypt", "rx_drop_no_memory", "no-memory", lambda: without_memory(
+        lambda: burst(first, [session.data(ipv4("192.168.50.2", payload=bytes(1000))) for _ in range(300)])), count=None).get("rx_drop_no_memory", 0)
+    checks.ok(0 < count == 300 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+    unplanted = set()
+checks.equal({name for name in ethtool() if is_drop(name)} - planted, unplanted, "that were all causes" + (", but failing memory" if unplanted else ""))
+
 traced()
 session = handshake(peer, first)
 first.send(session.data(ipv4("192.168.50.2")))
@@ -361,15 +516,30 @@ checks.ok(1 <= count <= seconds, "a configuration that changes all the time: as 
 
 # ---------------------------------------------------------------- generations
 
+def slab():
+    """Bytes of the kernel's allocators that do not go when memory is short."""
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+        file.write("3")
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return int(re.search(r"^SUnreclaim: +(\d+)", file.read(), re.M).group(1)) * 1024
+
+
 # With instruments each takes 2 ms to be deleted, and the kernel complains of a link that takes longer than ten seconds.
-crowd = 2_000 if "debug" in os.uname().release else 10_000
+has_instruments = "debug" in os.uname().release
+crowd = 2_000 if has_instruments else 10_000
 checks.chapter("Ten thousand peers")
 keys = [os.urandom(32) for _ in range(crowd)]
 quiet = Monitor("dut", listen=False)
 listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 with open("/tmp/peers", "w", encoding="ascii") as file:
     file.writelines("[Peer]\nPublicKey = %s\n" % b64(public) for public in keys)
+before = slab()
 run("ip", "netns", "exec", "dut", "wg", "addconf", "wg0", "/tmp/peers")
+each = (slab() - before) / crowd
+if has_instruments:
+    checks.note("an idle peer takes %d bytes, with what instruments put around" % each)
+else:
+    checks.ok(1000 < each < 2048, "an idle peer takes less than 2 KB: %d bytes" % each)
 generation = quiet.device()["generation"]
 begin = time.monotonic()
 found = quiet.peers()
@@ -445,6 +615,30 @@ for words, command, flags, attrs, wanted in (
         ("a command that is not known", 200, NLM_F_ACK, [], errno.EOPNOTSUPP)):
     checks.equal(errno.errorcode.get(raw.call(command, *attrs, flags=flags)[0]), errno.errorcode[wanted], words)
 checks.equal(raw.call(DEVICE_GET, name("wg0"))[0], 0, "and what is right is answered")
+
+random.seed(2)
+run("ip", "netns", "exec", "dut", "wg", "set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32")
+good = [name("wg0"), u32(1, index), name("wg0") + u32(3, 1), u32(1, index) + attribute(3, struct.pack("=Q", 1)), name("wg0") + attribute(5, key.public)]
+answers = {}
+for _ in range(3000):
+    noise = bytearray(random.choice(good))
+    for _ in range(random.randrange(4)):
+        at, how = random.randrange(len(noise)), random.randrange(4)
+        if how == 0:
+            noise[at] = random.randrange(256)
+        elif how == 1:
+            noise[at] ^= 1 << random.randrange(8)
+        elif how == 2:
+            noise = noise[:max(4, at)]
+        else:
+            noise += noise[at:at + 64]
+    command, flags = random.choice(((DEVICE_GET, NLM_F_ACK), (PEER_GET, DUMP), (PEER_GET, DUMP), (random.randrange(256), random.choice((NLM_F_ACK, DUMP)))))
+    error = raw.call(command, raw=bytes(noise), flags=flags)[0]
+    answers[errno.errorcode.get(error, error)] = answers.get(errno.errorcode.get(error, error), 0) + 1
+checks.note("answers: %s" % sorted(answers.items(), key=lambda item: -item[1]))
+checks.ok(set(answers) == {0, "EINVAL", "ERANGE", "EBADR", "ENODEV", "ENOENT", "EOPNOTSUPP"}, "3,000 good requests with bytes changed, cut, doubled: each is answered, with an error of these",
+          str(answers))
+checks.equal(set(quiet.peers()), {key.public}, "and then one that is good")
 
 secrets = {"the device's private key": device_key.private, "the preshared key": PSK, "a key of the session": session.send_key}
 for words, secret in secrets.items():

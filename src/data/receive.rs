@@ -351,8 +351,7 @@ fn accept(
                 if let Some(source) = source {
                     events::source_not_allowed(peer, source);
                 }
-                count_of_peer(peer, Cause::SourceNotAllowed, messages);
-                packet.drop_for(Cause::SourceNotAllowed.reason());
+                drop_of_peer(peer, Cause::SourceNotAllowed, packet);
                 return 0;
             }
             receiver.receive(packet, inner.protocol);

@@ -120,7 +120,10 @@ impl Job for Seal {
                 let end = number.saturating_add(messages.into());
                 match skb.segment() {
                     Ok(segments) => sealer.add_segments(segments, length, number..end),
-                    Err(_) => count_of_peer(&keypair.peer, Cause::NoMemorySending, 1),
+                    Err(_) => {
+                        let cause = Cause::NoMemorySending;
+                        count_of_peer(&keypair.peer, cause, messages as usize);
+                    }
                 }
             } else {
                 sealer.add(skb, length, number);

@@ -116,12 +116,13 @@ fn cut(peer: &Peer, mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
             single.push_back(skb);
             continue;
         }
+        let parts = skb.parts();
         match skb.segment() {
             Ok(mut segments) => {
                 segments.for_each(|segment| segment.set_control(control));
                 single.append(&mut segments);
             }
-            Err(_) => count_of_peer(peer, Cause::NoMemorySending, 1),
+            Err(_) => count_of_peer(peer, Cause::NoMemorySending, parts),
         }
     }
     single

@@ -12,7 +12,7 @@ use crate::{
     cpu::SoftirqsDisabled,
     data::seal,
     device::{
-        drops::{count_of_device, count_of_peer, drop_of_device, Cause},
+        drops::{count_of_device, count_of_peer, drop_of_device, drop_of_peer, Cause},
         endpoint::Endpoint,
         sockets::Sockets,
         Device, Peer,
@@ -298,11 +298,11 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
     let guard = read_lock();
     let device = &peer.device;
     let Some(endpoint) = peer.endpoint() else {
-        drop_messages(peer, Cause::Unaddressed, packets);
+        drop_of_peer(peer, Cause::Unaddressed, packets);
         return Err(EDESTADDRREQ);
     };
     let Some(sockets) = device.sockets.get(&guard) else {
-        drop_messages(peer, Cause::SocketClosed, packets);
+        drop_of_peer(peer, Cause::SocketClosed, packets);
         return Err(ENONET);
     };
     let cache = peer.routes.get(&guard);
@@ -319,20 +319,11 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
     }
     let sent = sent.inspect_err(|e| {
         events::no_route(device, endpoint.remote(), *e);
-        drop_messages(peer, Cause::NoRoute, packets);
+        drop_of_peer(peer, Cause::NoRoute, packets);
     })?;
     let _ = peer.tx_bytes.fetch_add(sent.bytes as i64, Relaxed);
     peer.counters.tx_packets.add(sent.messages);
     Ok(())
-}
-
-/// Drops messages for a peer, of which a buffer may hold several.
-#[cold]
-fn drop_messages(peer: &Peer, cause: Cause, mut packets: SkbList<DatagramOut>) {
-    let mut count = 0usize;
-    packets.for_each(|skb| count = count.saturating_add(skb.parts()));
-    count_of_peer(peer, cause, count);
-    packets.drop_for(cause.reason());
 }
 
 /// Sends one message to whoever sent a datagram, by the way that it came.

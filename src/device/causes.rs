@@ -116,8 +116,6 @@ causes! {
     HandshakeNotReady = c"rx_handshake_not_ready": SocketFilter;
     /// Too many wait.
     HandshakeQueueFull = c"rx_handshake_queue_full": FullRing;
-    /// No memory to look at it.
-    HandshakeNoMemory = c"rx_handshake_no_memory": NoMem;
     /// The sender does not know our public key.
     BadMac1 = c"rx_handshake_bad_mac1": SkbCsum;
     /// Under load, a sender who has not shown its address is sent a cookie.

@@ -11,7 +11,7 @@ use crate::{
     device::types::{Device, Peer},
     net::{
         drop_reason::DropReason,
-        skb::{Keepable, Kind, SkBuff},
+        skb::{DatagramIn, DatagramOut, Keepable, PacketIn, PacketOut, Routed, SkBuff},
         skb_list::SkbList,
     },
     tracepoints,
@@ -21,26 +21,45 @@ pub(crate) use crate::device::causes::Cause;
 
 /// Something that can be dropped.
 pub(crate) trait Drops: Sized {
-    /// How many packets it is.
-    fn count(&self) -> usize;
+    /// How many packets or messages it is.
+    fn count(&mut self) -> usize;
 
     /// Drops it without counting.
     fn end(self, reason: DropReason);
 }
 
-impl<K: Kind> Drops for SkBuff<K> {
-    fn count(&self) -> usize {
-        1
-    }
+macro_rules! drops {
+    ($($kind:ty: |$skb:ident| $count:expr;)*) => {$(
+        impl Drops for SkBuff<$kind> {
+            fn count(&mut self) -> usize {
+                let $skb = self;
+                $count
+            }
 
-    fn end(self, reason: DropReason) {
-        self.drop_for(reason);
-    }
+            fn end(self, reason: DropReason) {
+                self.drop_for(reason);
+            }
+        }
+    )*};
 }
 
-impl<K: Keepable> Drops for SkbList<K> {
-    fn count(&self) -> usize {
-        self.len()
+drops! {
+    // What the stack has sent is one packet until it is cut.
+    Routed: |_skb| 1;
+    PacketOut: |skb| skb.parts();
+    DatagramOut: |skb| skb.parts();
+    DatagramIn: |skb| skb.datagrams();
+    PacketIn: |skb| skb.control().messages as usize;
+}
+
+impl<K: Keepable> Drops for SkbList<K>
+where
+    SkBuff<K>: Drops,
+{
+    fn count(&mut self) -> usize {
+        let mut count = 0usize;
+        self.for_each(|skb| count = count.saturating_add(skb.count()));
+        count
     }
 
     fn end(self, reason: DropReason) {
@@ -50,14 +69,14 @@ impl<K: Keepable> Drops for SkbList<K> {
 
 /// Drops something that has nothing to do with a peer.
 #[cold]
-pub(crate) fn drop_of_device(device: &Device, cause: Cause, what: impl Drops) {
+pub(crate) fn drop_of_device(device: &Device, cause: Cause, mut what: impl Drops) {
     count_of_device(device, cause, what.count());
     what.end(cause.reason());
 }
 
 /// Drops something of a peer's.
 #[cold]
-pub(crate) fn drop_of_peer(peer: &Peer, cause: Cause, what: impl Drops) {
+pub(crate) fn drop_of_peer(peer: &Peer, cause: Cause, mut what: impl Drops) {
     count_of_peer(peer, cause, what.count());
     what.end(cause.reason());
 }

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use core::net::IpAddr;
+use core::{alloc::Layout, net::IpAddr};
 use kernel::{
     c_str, new_mutex,
     prelude::*,
@@ -20,6 +20,7 @@ use crate::{
         messages::UNDER_LOAD_TIME,
         ratelimiter::{RateLimiter, Row},
     },
+    slab::Cache,
     timer,
     workqueue::{OwnedQueue, Placement},
 };
@@ -42,6 +43,8 @@ pub(crate) struct Engine {
     has_listeners: fn(&NetDevice) -> bool,
     /// What the devices have in network namespaces.
     pub(crate) residents: Arc<Residents>,
+    /// Memory of peers.
+    pub(crate) peers: Cache,
     locals: KVec<Pin<KBox<Local>>>,
     /// When the machine was last under load, zero if that is long ago.
     last_under_load: Atomic<i64>,
@@ -62,8 +65,10 @@ impl Engine {
     /// Creates the work queues. Context: process context. Errors: `ENOMEM`.
     ///
     /// `has_listeners` returns whether somebody is told what happens to peers of a device. Context: any.
-    pub(crate) fn new(has_listeners: fn(&NetDevice) -> bool) -> Result<Arc<Self>> {
+    /// `peer` is the layout of a peer's memory.
+    pub(crate) fn new(has_listeners: fn(&NetDevice) -> bool, peer: Layout) -> Result<Arc<Self>> {
         let residents = Residents::register()?;
+        let peers = Cache::new(c_str!("wg_peer"), peer)?;
         let mut locals = KVec::new();
         for _ in 0..kernel::cpu::nr_cpu_ids() {
             locals.push(KBox::try_pin_init(Local::new(), GFP_KERNEL)?, GFP_KERNEL)?;
@@ -79,6 +84,7 @@ impl Engine {
                 handshake,
                 has_listeners,
                 residents,
+                peers,
                 locals,
                 last_under_load: Atomic::new(0),
                 under_load_since: Atomic::new(0),

@@ -61,7 +61,9 @@ impl Peer {
         preshared_key: &Secret<32>,
     ) -> Result<RcuArc<Self>> {
         let noise = Handshake::new(public_key, preshared_key);
-        RcuArc::pin_init(
+        let engine = device.engine.clone();
+        RcuArc::pin_init_in(
+            &engine.peers,
             try_pin_init!(Self {
                 device,
                 id,

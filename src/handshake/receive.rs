@@ -39,8 +39,7 @@ pub(super) fn handle(
     let came_at = timer::monotonic_ns();
     let mut buffer = [0u8; INITIATION_LEN];
     let message = buffer.get_mut(..skb.len()).ok_or(Cause::NotMessage)?;
-    skb.copy_bits(0, message)
-        .map_err(|_| Cause::HandshakeNoMemory)?;
+    skb.copy_bits(0, message).map_err(|_| Cause::NotMessage)?;
     let kind = Kind::of_message(message).ok_or(Cause::NotMessage)?;
     let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
     if kind == Kind::CookieReply {

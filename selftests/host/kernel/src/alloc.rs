@@ -3,7 +3,7 @@
 //! Allocations, which can be made to fail.
 
 use crate::error::Error;
-use core::pin::Pin;
+use core::{mem::MaybeUninit, pin::Pin};
 use pin_init::PinInit;
 use std::cell::Cell;
 
@@ -45,20 +45,16 @@ pub(crate) fn allocate() -> Result<(), AllocError> {
 pub struct KBox<T>(*mut T);
 
 impl<T> KBox<T> {
-    pub fn pin_init<E>(init: impl PinInit<T, E>, _flags: Flags) -> Result<Pin<Self>, Error>
+    pub fn new_uninit(_flags: Flags) -> Result<KBox<MaybeUninit<T>>, AllocError> {
+        allocate()?;
+        Ok(KBox(Box::into_raw(Box::new_uninit())))
+    }
+
+    pub fn pin_init<E>(init: impl PinInit<T, E>, flags: Flags) -> Result<Pin<Self>, Error>
     where
         Error: From<E>,
     {
-        allocate()?;
-        let memory: *mut T = Box::into_raw(Box::<T>::new_uninit()).cast();
-        // SAFETY: The memory is large enough; on success it is initialised, and stays where it is.
-        unsafe {
-            if let Err(e) = init.__pinned_init(memory) {
-                drop(Box::from_raw(memory.cast::<core::mem::MaybeUninit<T>>()));
-                return Err(e.into());
-            }
-            Ok(Pin::new_unchecked(Self(memory)))
-        }
+        Ok(Self::new_uninit(flags)?.write_pin_init(init)?)
     }
 
     pub fn into_raw(this: Self) -> *mut T {
@@ -96,6 +92,19 @@ impl<T> Drop for KBox<T> {
             // SAFETY: The box owns it, and its memory is not used for anything else until it is freed.
             unsafe { core::ptr::drop_in_place(self.0) };
             crate::model::free_later(self.0);
+        }
+    }
+}
+
+impl<T> KBox<MaybeUninit<T>> {
+    /// Of the trait `InPlaceWrite`, there.
+    pub fn write_pin_init<E>(self, init: impl PinInit<T, E>) -> Result<Pin<KBox<T>>, E> {
+        let memory: *mut T = self.0.cast();
+        // SAFETY: The memory is large enough; on success it is initialised, and stays where it is.
+        unsafe {
+            init.__pinned_init(memory)?;
+            core::mem::forget(self);
+            Ok(Pin::new_unchecked(KBox(memory)))
         }
     }
 }

@@ -53,6 +53,12 @@ pub(crate) fn check(stream: &mut [u8]) -> (bool, usize) {
         let long = |len| payload.get(..len).map(<[u8]>::to_vec);
         assert_eq!(a.u16().map(|n| n.to_ne_bytes().to_vec()), long(2));
         assert_eq!(a.u32().map(|n| n.to_ne_bytes().to_vec()), long(4));
+        let number = match *payload {
+            [a, b, c, d, e, f, g, h] => Some(u64::from_ne_bytes([a, b, c, d, e, f, g, h])),
+            [a, b, c, d, ..] => Some(u32::from_ne_bytes([a, b, c, d]).into()),
+            _ => None,
+        };
+        assert_eq!(a.uint(), number);
         let exact = (payload.len() == 32).then_some(payload);
         assert_eq!(a.array::<32>().map(|a| &a[..]), exact);
         let end = payload.iter().position(|&byte| byte == 0);

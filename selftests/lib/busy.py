@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Machines that are too busy for what is asked of them: processors that do no work items, packets that come in one go, packets that
+take long to leave."""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+UDP_SEGMENT = 103
+
+
+def burst(sock, messages):
+    """Sends datagrams of one length, up to 60 in a buffer."""
+    for at in range(0, len(messages), 60):
+        some = messages[at:at + 60]
+        sock.sendmsg([b"".join(some)], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", len(some[0])))])
+
+
+def _at_once(priority):
+    os.sched_setscheduler(0, os.SCHED_FIFO if priority else os.SCHED_OTHER, os.sched_param(priority))
+
+
+@contextlib.contextmanager
+def no_work_items():
+    """Nobody but the caller, interrupts and softirqs gets a processor, for half a second at most: after that the kernel gives others
+    some time."""
+    here, *others = sorted(os.sched_getaffinity(0))
+    children = []
+    os.sched_setaffinity(0, {here})
+    try:
+        for cpu in others:
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.sched_setaffinity(0, {cpu})
+                _at_once(10)
+                os.write(writer, b"x")
+                while True:
+                    pass
+            children.append(pid)
+            os.read(reader, 1)
+            os.close(reader), os.close(writer)
+        _at_once(20)
+        yield
+    finally:
+        _at_once(0)
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.sched_setaffinity(0, {here, *others})
+
+
+@contextlib.contextmanager
+def plugged(namespace, link):
+    """What is sent there waits, and leaves in one go."""
+    tc = ["tc", "-n", namespace, "qdisc"]
+    where = ["dev", link, "root", "plug"]
+    subprocess.run([*tc, "add", *where, "limit", "10000000"], check=True)
+    try:
+        yield
+        subprocess.run([*tc, "change", *where, "release_indefinite"], check=True)
+    finally:
+        subprocess.run([*tc, "del", *where], check=True)
+
+
+@contextlib.contextmanager
+def slow_to_leave(namespace, match):
+    """A packet that matches, for nftables, takes a processor a large part of a second on its way out."""
+    rules = "table ip slow {\n chain c {\n%s }\n chain b {\n%s }\n chain a {\n%s }\n chain out { type filter hook output priority 0; %s jump a; }\n}\n" % (
+        "  counter\n" * 300, "  jump c\n" * 100, "  jump b\n" * 100, match)
+    nft = ["ip", "netns", "exec", namespace, "nft"]
+    subprocess.run([*nft, "-f", "-"], input=rules.encode(), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*nft, "delete", "table", "ip", "slow"], check=True)
+
+
+def beside(first, second, pause=0.02):
+    """Does the one on a processor, and the other on another one shortly afterwards."""
+    cpus = sorted(os.sched_getaffinity(0))
+
+    def on(cpu, act):
+        os.sched_setaffinity(0, {cpu})
+        try:
+            act()
+        finally:
+            os.sched_setaffinity(0, set(cpus))
+
+    thread = threading.Thread(target=on, args=(cpus[0], first))
+    thread.start()
+    thread.join(pause)
+    on(cpus[-1], second)
+    thread.join()
