@@ -174,8 +174,8 @@ for queue in fq_codel cake; do
 	check "beside bulk, all pings are answered ($queue)" on a ping -q -c 20 -i 0.05 -W 2 10.2.0.2
 	wait $!
 done
-# What is forwarded has no socket that holds its sender back, so the queue is as full as it may be. With the C driver it is so full that of
-# small packets many come too late.
+# What is forwarded has no socket that holds its sender back, so the queue is as full as it may be. With the C driver that is 10,240 small packets,
+# most of which do not arrive.
 if ours; then
 	shape 1mbit 4k fq_codel
 	forget
