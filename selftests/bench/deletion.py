@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from guest import Failed, Hosts, load, main, results, run, say, seconds, unload  # noqa: E402
 from netlink import NLM_F_ACK, Links, attribute, in_netns  # noqa: E402
 
-LINKS = 10
+LINKS = 40
 KINDS = ("wireguard", "dummy")  # the second tells what the rest of the kernel takes
 RTM_DELLINK, RTM_SETLINK = 17, 19
 
@@ -92,9 +92,21 @@ def traffic(hosts):
     return int(hosts.on("b", "cat", "/sys/class/net/wg0/statistics/rx_bytes"))
 
 
+def nothing_in_rcus_way():
+    """What would make grace periods long by chance, whoever waits for them, and with whatever module.
+
+    khugepaged has the lowest priority: preempted in the middle of reading, on a processor that has other things to do, it is
+    waited for until that has time. RCU's own threads wait for the program on processor 1 if they happen to be there."""
+    with open("/sys/kernel/mm/transparent_hugepage/enabled", "w") as file:
+        file.write("never")
+    for process in run("pgrep", "^rcu_(preempt|sched|exp_)").split():
+        run("chrt", "--fifo", "--pid", "51", process)
+
+
 def measure_all(arguments):
     repeats, *modules = arguments
     run("modprobe", "dummy", "numdummies=0")
+    nothing_in_rcus_way()
     os.sched_setaffinity(0, {0})
     rows = []
     for repeat in range(int(repeats)):

@@ -421,6 +421,37 @@ sleep 5
 check_number "a keepalive interval that is shortened holds at once" "$(transfer a wg0 "${public[b]}" tx)" -ge $((before + 64))
 on a wg set wg0 peer "${public[b]}" persistent-keepalive off
 
+chapter "Keepalives"
+# Many at once, each as the interval is turned on. Nothing else has this processor meanwhile.
+cat >"$net_tmp/keepalives.py" <<'P'
+import base64, sys
+sys.path.insert(0, sys.argv[1])
+from netlink import attribute, nest
+from wgnetlink import D_PEERS, P_KEEPALIVE, P_PUBLIC, SET, WireGuard, name, u16
+key = attribute(P_PUBLIC, base64.b64decode(sys.argv[2]))
+peers = [nest(0, key, u16(P_KEEPALIVE, seconds)) for _ in range(50) for seconds in (0, 3600)]
+wireguard = WireGuard()
+for _ in range(int(sys.argv[3])):
+    if wireguard.call(SET, name("wg0"), nest(D_PEERS, *peers))[0]:
+        sys.exit("the intervals were not set")
+P
+jobs() { on a ethtool -S wg0 | sed -n 's/^ *tx_jobs: //p'; }
+tunnel 10.1.0.1 10.1.0.22
+check "a session" on a ping -c 2 -i 0.2 -W 5 10.2.0.2
+before=$(transfer a wg0 "${public[b]}" tx)
+worked=$(jobs)
+initiated=$(initiations)
+check "500 keepalives in a row" on a chrt -f 50 taskset -c 0 python3 "$net_tmp/keepalives.py" "$here/lib" "${public[b]}" 10
+sleep 1
+# And perhaps the one that answers the ping.
+check_number "are sent" "$(transfer a wg0 "${public[b]}" tx)" -ge $((before + 500 * 32))
+if [ -n "$worked" ]; then
+	# One that has to wait for a session first is by itself.
+	check_number "several as one job, as any packets with a session" $(($(jobs) - worked)) -lt 400
+fi
+sleep 17
+check_equal "none of them is data, which somebody would have to answer, or a new session be wanted" "$(initiations)" "$initiated"
+
 chapter "The clock of the initiator is set back while it runs"
 on a ping -c 1 -W 5 10.2.0.2 >/dev/null
 now=$(date +%s)

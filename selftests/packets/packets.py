@@ -718,6 +718,12 @@ def offload():
     checks.ok(fresh and echo(fresh, main4, 319), "an initiation in the middle of a batch is answered, and the session that it begins works")
     checks.ok(receive(main4, 0.5, kind(RESPONSE)) is None, "its repetition in the same batch is not")
     session = fresh or session
+    # Keepalives are no data, which an answer would be due to after ten seconds.
+    checks.ok(echo(session, main4, 322), "an echo through that session")
+    before = counters()
+    main4.sendmsg([session.data() + session.data()], [(17, 103, struct.pack("=H", 32))])
+    checks.ok(receive(main4, 11.5, kind(DATA)) is None, "two keepalives in one batch are not answered")
+    checks.equal(counters()["peer_rx"] - before["peer_rx"], 64, "but counted")
     checks.ok(echo(session, main4, 320) and friend() and heartbeat(), "everything still works")
     checks.quiet_kernel()
 

@@ -28,6 +28,13 @@ use crate::{
     rcu::{read_lock, Guard},
 };
 
+/// What a message that stands in a queue and has no socket to hold its sender back counts for, in bytes of memory.
+///
+/// A queue of several flows (fq_codel) lets a packet of one overtake all that another has in it. If these are more
+/// messages than the receiver's replay window has room for, they arrive for nothing. By its own default such a queue holds
+/// 32 MiB, and 10,240 packets however small; with this it is less than that window, and some room for what is on its way.
+const QUEUED_WEIGHT: usize = (32 << 20) / 7_000;
+
 impl Sockets<Device> {
     /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list.
     ///
@@ -256,7 +263,7 @@ fn send_all(
     }
     let mut given = Sent::default();
     let mut last = Some(route);
-    while let Some(skb) = packets.pop_front() {
+    while let Some(mut skb) = packets.pop_front() {
         let parts = skb.parts();
         if parts > 1 && (parts > limits.segments as usize || skb.len() > limits.bytes as usize) {
             // The way has changed since it was made.
@@ -272,6 +279,9 @@ fn send_all(
             last.as_ref().map(Route::share)
         };
         let Some(route) = route else { break };
+        if limits.is_queued {
+            skb.weigh_at_least(parts.saturating_mul(QUEUED_WEIGHT));
+        }
         let (len, ds) = (skb.len(), skb.control().ds);
         let before = (parts > 1).then(|| netdev.sent_here());
         send(skb, route, ds)?;

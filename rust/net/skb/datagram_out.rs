@@ -134,6 +134,18 @@ impl SkBuff<DatagramOut> {
         }
     }
 
+    /// Has queues count at least so many bytes of memory for this buffer, unless a socket is charged for it.
+    pub(crate) fn weigh_at_least(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // SAFETY: The buffer is valid and ours. Nothing has been charged with its size that is given back later.
+        unsafe {
+            let skb = self.raw();
+            if (*skb).sk.is_null() {
+                (*skb).truesize = bytes.max((*skb).truesize);
+            }
+        }
+    }
+
     /// Gives this packet the flow hash of another, computing it if need be, so that the flow
     /// stays together on multi-queue devices though its headers can no longer be seen.
     pub(crate) fn copy_flow_hash<K: Kind>(&mut self, from: &mut SkBuff<K>) {

@@ -9,6 +9,7 @@ use crate::queueing::queue::{Job, Next, OrderedQueue};
 use kernel::alloc::{flags::GFP_KERNEL, limit_allocations};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel::task::preempted_by;
 use kernel::workqueue::{Queues, WorkItem};
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -334,6 +335,37 @@ fn a_full_queue_gives_back() {
             1
         });
         assert!(next == Next::Nothing && delivered == 2 && queue.is_idle());
+    });
+}
+
+/// A packet that delivering leads back to its own peer must not be sent; one that another task sends on the same CPU,
+/// before delivering has ended there (PREEMPT_RT), or another CPU, is innocent.
+#[test]
+fn who_delivers_is_the_task_and_not_its_cpu() {
+    const OTHER_TASK: usize = 100;
+    explore(2, || {
+        let queue = Arc::pin_init(OrderedQueue::<Unit>::new(usize::MAX), GFP_KERNEL).unwrap();
+        let other = queue.clone();
+        let other = thread::spawn(move || {
+            kernel::cpu::move_to(1);
+            assert!(!other.is_delivering_here(), "another CPU");
+        });
+        let mut delivered = 0;
+        let mut deliver = |()| {
+            delivered += 1;
+            assert!(queue.is_delivering_here(), "what delivering leads to");
+            preempted_by(OTHER_TASK, || {
+                assert!(!queue.is_delivering_here(), "another task on this CPU")
+            });
+            assert!(queue.is_delivering_here(), "and then the same again");
+            1
+        };
+        let alone = queue.run_alone((), usize::MAX, &mut deliver);
+        assert!(alone.is_ok_and(|next| next == Next::Nothing));
+        assert!(queue.push((), 1).is_ok());
+        assert!(queue.run(usize::MAX, deliver) == Next::Nothing && delivered == 2);
+        assert!(!queue.is_delivering_here(), "afterwards");
+        other.join().unwrap();
     });
 }
 
