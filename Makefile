@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 # What scripts/ reads from the environment.
-export ARCH KVER KDIR MIRROR DESTDIR MODULE
+export ARCH KVER SUITE KDIR MIRROR DESTDIR MODULE
 ifdef WIREGUARD_BUILD
 export WIREGUARD_BUILD := $(abspath $(WIREGUARD_BUILD))
 endif
@@ -20,6 +20,7 @@ help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
 	@echo
 	@echo 'KVER=7.3.4+deb13-amd64    that kernel of Debian trixie-backports, and not its newest with Rust'
+	@echo 'SUITE=sid                 the newest kernel of that suite (forky, sid, experimental), and its compilers'
 	@echo 'ARCH=arm64                build for arm64, and emulate such a machine'
 	@echo 'KDIR=/path                build natively against a prepared kernel tree (module, install)'
 	@echo 'MIRROR=http://...         another Debian mirror than that of this machine'

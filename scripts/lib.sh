@@ -12,11 +12,13 @@ environment=$build/env
 
 # shellcheck source-path=SCRIPTDIR
 . "$project/scripts/architecture.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$project/scripts/suites.sh"
 # The virtual machine's root: the environment, or one that only a machine of that architecture can run.
 vm_root=$environment$beside
 # The kernel to build for and to boot
 # shellcheck disable=SC2034 # for the scripts
-chosen_kernel=$build/kernel/${KVER:-default$beside}
+chosen_kernel=$build/kernel/${KVER:-default$of_suite$beside}
 
 # Progress goes to stderr, so that a script's own output can be read by another program. Its clock starts with the first
 # script.

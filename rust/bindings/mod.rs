@@ -26,6 +26,7 @@
     unsafe_op_in_unsafe_fn
 )]
 #![allow(clippy::undocumented_unsafe_blocks)]
+#![cfg_attr(CONFIG_RUSTC_HAS_UNNECESSARY_TRANSMUTES, allow(unnecessary_transmutes))]
 
 use kernel::ffi;
 

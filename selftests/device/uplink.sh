@@ -31,7 +31,7 @@ check "a tunnel" on a ping -q -c 2 -i 0.2 -W 5 10.2.0.2
 # mix.py ADDRESS COUNT TOGETHER SENDER...: so many packets, so many at a time, from the senders in turn. A sender is USER:PORT, with
 # a socket of that user and this port at both ends.
 cat >"$net_tmp/mix.py" <<'P'
-import os, socket, sys
+import fcntl, os, socket, sys, termios, time
 UDP_SEGMENT = 103
 count, together = map(int, sys.argv[2:4])
 senders = {}
@@ -49,6 +49,11 @@ for number in range(count // together):
         sender.sendto(bytes(200 * together), to)
     except PermissionError:
         pass
+# To a firewall a socket that is closed belongs to nobody: it stays open as long as packets of it are on their way.
+for sender, to in senders.values():
+    for _ in range(1000):
+        if fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)) == bytes(4): break
+        time.sleep(0.01)
 P
 
 # arrived PORT...: so many packets for each of these ports have come out of the tunnel at b.

@@ -16,6 +16,20 @@ release=$(cat "$kernel/release") || exit 2
 headers=$kernel/headers
 trap 'rm -rf "$check_log" "$headers"' EXIT
 
+chapter "What is refused, before anything is made or downloaded"
+refused() { # refused WORDS VARIABLE=VALUE...
+	local words=$1
+	shift
+	check_prints "$*" "error: .*$words" env -u KVER -u SUITE -u ARCH WIREGUARD_BUILD="$check_log/empty" "$@" scripts/setup
+}
+refused 'too old: the module is for Linux 7\.2 and newer' KVER=7.1.13+deb13-amd64
+refused 'no whole name .*: give 7\.3\.4\+deb13-amd64' KVER=7.3.4
+refused 'no kernel of trixie-backports: name the suite' KVER=7.2.13+deb14-amd64
+refused 'no whole name' SUITE=sid KVER=7.3.4
+refused 'SUITE=bookworm is not known' SUITE=bookworm
+refused 'ARCH=riscv64 is not known' ARCH=riscv64
+check "and nothing is made" test ! -e "$check_log/empty"
+
 chapter "Another flavour"
 # The one for clouds is farthest from the others: virtiofs, and hardly a driver.
 other=${release%%-*}-cloud-amd64

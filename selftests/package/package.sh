@@ -59,6 +59,9 @@ check "the package installs" inner 'dpkg --force-depends -i first/*.deb' || fini
 check_prints "the module is built, signed, and what modprobe loads" 'DKMS module signing key' \
 	inner "modinfo -k $release -F filename wireguard | grep updates/dkms && modinfo -k $release -F signer wireguard"
 check_prints "the program runs" 'error: the module wireguard' inner 'wg-monitor stats'
+check_prints "beside it make install is refused" 'first apt-get purge wireguard-rust-dkms' inner "! KVER=$release MODULE=\$PWD/any.ko /project/scripts/install 2>&1"
+check "and what it left for a kernel that the package skipped goes, but not the package's program" \
+	inner "mkdir -p /lib/modules/7.3.0/updates && touch /lib/modules/7.3.0/updates/wireguard.ko && KVER=7.3.0 /project/scripts/install --remove && wg-monitor --help && rm -r /lib/modules/7.3.0"
 same_code() {
 	"$project/scripts/module" && inner "
 		xz -dc /lib/modules/$release/updates/dkms/wireguard.ko.xz >ours.ko && cp $(inside "$kernel")/module/wireguard.ko other.ko
