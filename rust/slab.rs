@@ -2,6 +2,9 @@
 
 //! Caches of memory for values of one type, which get as much as they need, and no power of two.
 //!
+//! Context: a cache is made and ends in process context, and memory is taken in that of its flags. The kernel locks it. A
+//! cache lives at least as long as what is in it.
+//!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
