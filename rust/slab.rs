@@ -2,6 +2,8 @@
 
 //! Caches of memory for values of one type, which get as much as they need, and no power of two.
 //!
+//! Locking: none that a caller could see. What is allocated is freed by its [`KBox`], in any context, and before the cache.
+//!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};

@@ -3,6 +3,8 @@
 //! Which packets GRO might merge (`dev_gro_receive`): to find out there that it does not takes a tenth of what a small
 //! packet costs altogether.
 //!
+//! Context: softirq, RCU read side. Locking: none; a [`Merging`] is of one poll. Nothing can fail.
+//!
 //! C headers: [`include/net/gro.h`](srctree/include/net/gro.h), [`include/net/udp.h`](srctree/include/net/udp.h)
 
 use super::skb::{PacketIn, Protocol, SkBuff};
