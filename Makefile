@@ -99,7 +99,7 @@ clippy: ## clippy's lints, with warnings as errors
 	@scripts/module CLIPPY=1
 
 .PHONY: rustdoc
-rustdoc: setup module ## build/rustdoc/wireguard/index.html, the documentation of both rooms
+rustdoc: setup module ## build/rustdoc/wireguard/index.html, the documentation of src/ and rust/
 	@scripts/rustdoc
 
 .PHONY: rustfmt rustfmt-check

@@ -2,8 +2,7 @@
 
 //! Caches of memory for values of one type, which get as much as they need, and no power of two.
 //!
-//! Context: a cache is made and ends in process context, and memory is taken in that of its flags. The kernel locks it. A
-//! cache lives at least as long as what is in it.
+//! Locking: none that a caller could see. What is allocated is freed by its [`KBox`], in any context, and before the cache.
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 

@@ -3,8 +3,7 @@
 //! Which packets GRO might merge (`dev_gro_receive`): to find out there that it does not takes a tenth of what a small
 //! packet costs altogether.
 //!
-//! Context: softirq, with the RCU read side, which is what keeps a socket that is looked up; nothing is locked. It cannot
-//! fail.
+//! Context: softirq, RCU read side. Locking: none; a [`Merging`] is of one poll. Nothing can fail.
 //!
 //! C headers: [`include/net/gro.h`](srctree/include/net/gro.h), [`include/net/udp.h`](srctree/include/net/udp.h)
 
