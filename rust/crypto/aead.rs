@@ -2,6 +2,8 @@
 
 //! The AEADs of handshakes and cookies: ChaCha20-Poly1305 and XChaCha20-Poly1305.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C header: [`include/crypto/chacha20poly1305.h`](srctree/include/crypto/chacha20poly1305.h)
 
 use crate::{

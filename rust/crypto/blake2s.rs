@@ -2,6 +2,8 @@
 
 //! BLAKE2s.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C header: [`include/crypto/blake2s.h`](srctree/include/crypto/blake2s.h)
 
 use core::mem::forget;

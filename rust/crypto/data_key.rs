@@ -2,6 +2,8 @@
 
 //! The AEAD of data messages, arranged for speed.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C headers: [`include/crypto/chacha.h`](srctree/include/crypto/chacha.h),
 //! [`include/crypto/poly1305.h`](srctree/include/crypto/poly1305.h)
 

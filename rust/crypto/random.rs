@@ -2,6 +2,8 @@
 
 //! The random number generator.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C header: [`include/linux/random.h`](srctree/include/linux/random.h)
 
 use crate::bindings;

@@ -2,6 +2,8 @@
 
 //! Secrets: overwritten when dropped, compared in constant time.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C headers: [`include/crypto/utils.h`](srctree/include/crypto/utils.h)
 
 use crate::{bindings, crypto::random::random_bytes};

@@ -2,6 +2,8 @@
 
 //! SipHash and HSipHash.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C header: [`include/linux/siphash.h`](srctree/include/linux/siphash.h)
 
 use crate::{bindings, crypto::random::random_bytes};

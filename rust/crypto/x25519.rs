@@ -2,6 +2,8 @@
 
 //! Curve25519.
 //!
+//! Context: that of the [folder](super).
+//!
 //! C header: [`include/crypto/curve25519.h`](srctree/include/crypto/curve25519.h)
 
 use crate::{bindings, crypto::secret::Secret};
