@@ -15,7 +15,7 @@ use crate::{
 fn needs_send<T: Send>(_: T) {}
 
 fn a_received_datagram_is_no_packet(receiver: &mut Receiver<'_>, datagram: SkBuff<DatagramIn>) {
-    receiver.receive(datagram); //~ E0308
+    receiver.receive(datagram, Protocol::Ipv4); //~ E0308
 }
 
 fn a_packet_is_no_datagram(peer: &crate::device::Peer, packets: SkbList<PacketOut>) {
