@@ -2,18 +2,20 @@
 
 //! The way of a packet, out and in.
 //!
-//! Out: `send`, `seal` (with `segment`), `socket`. In: `receive`, `open` (with `coalesce`), `lane`. Other CPUs help with
+//! Out: `send`, `seal` (with `segment` and `datagrams`), `socket`. In: `receive`, `open` (with `coalesce` and `room`), `lane`. Other CPUs help with
 //! either (`helper`). A handshake that is needed is asked for (`crate::device::requests`), and the timers are told what
 //! happened (`crate::device::timers`).
 
 #![forbid(unsafe_code)]
 
 mod coalesce;
+pub(crate) mod datagrams;
 mod helper;
 mod lane;
 mod open;
 mod receive;
-pub(crate) mod seal;
+mod room;
+mod seal;
 mod segment;
 pub(crate) mod send;
 pub(crate) mod socket;

@@ -14,7 +14,7 @@ use kernel::{
 use crate::{
     control::tell,
     data::{
-        seal,
+        datagrams,
         send::{send_keepalive, send_staged, transmit},
     },
     device::{
@@ -43,7 +43,7 @@ impl TunnelDriver for Device {
     const KIND: &'static CStr = c_str!("wireguard");
     const OVERHEAD: usize = 40 + 8 + DATA_MIN_LEN;
     const PADDING: usize = PADDING_MULTIPLE;
-    const ROOM: (usize, usize) = seal::ROOM;
+    const ROOM: (usize, usize) = datagrams::ROOM;
     const STATISTICS: usize = STATISTICS;
 
     fn new_link(

@@ -10,8 +10,9 @@ use crate::{
     compat::{EDESTADDRREQ, ELOOP, ENOKEY, EPROTONOSUPPORT},
     cpu,
     data::{
+        datagrams::OUTER_HEADROOM,
         helper::{self, PeerJob},
-        seal::{Datagrams, Packets, OUTER_HEADROOM},
+        seal::{Datagrams, Packets},
         socket,
     },
     device::{

@@ -10,7 +10,7 @@ use kernel::{prelude::*, sync::atomic::Relaxed};
 use crate::{
     compat::{EAFNOSUPPORT, EDESTADDRREQ, ENONET},
     cpu::SoftirqsDisabled,
-    data::seal,
+    data::datagrams,
     device::{
         drops::{count_of_device, count_of_peer, drop_of_device, drop_of_peer, Cause},
         endpoint::Endpoint,
@@ -267,7 +267,7 @@ fn send_all(
         let parts = skb.parts();
         if parts > 1 && (parts > limits.segments as usize || skb.len() > limits.bytes as usize) {
             // The way has changed since it was made.
-            let mut singles = seal::single_datagrams(skb);
+            let mut singles = datagrams::single_datagrams(skb);
             context.count_lost(parts.saturating_sub(singles.len()));
             singles.append(packets);
             *packets = singles;
