@@ -80,15 +80,15 @@ TRACE_EVENT(wg_dropped,
 		__field(u64, peer)
 		__field(int, ifindex)
 		__field(u32, count)
-		__string(cause, cause)
+		__array(char, cause, 32)
 	),
 	TP_fast_assign(
 		__entry->peer = peer;
 		__entry->ifindex = ifindex;
 		__entry->count = count;
-		__assign_str(cause);
+		strscpy_pad(__entry->cause, cause);
 	),
-	TP_printk("ifindex=%d peer=%llu cause=%s count=%u", __entry->ifindex, __entry->peer, __get_str(cause), __entry->count)
+	TP_printk("ifindex=%d peer=%llu cause=%s count=%u", __entry->ifindex, __entry->peer, __entry->cause, __entry->count)
 );
 
 DECLARE_EVENT_CLASS(wg_batch,

@@ -14,7 +14,7 @@ mod bindings;
 mod compat;
 #[path = "../rust/cpu.rs"]
 mod cpu;
-#[path = "../rust/crypto.rs"]
+#[path = "../rust/crypto/mod.rs"]
 mod crypto;
 #[path = "../rust/dynamic_debug.rs"]
 mod dynamic_debug;

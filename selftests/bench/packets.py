@@ -2,18 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0
 """packets.py REPEATS MODULE... -- NAME...: what packets cost, in guest instructions, for a machine in which each is a nanosecond.
 
-MODULE is ours, c or none (no tunnel); NAME is one of MEASURES. Leaves /out/packets.json: a row for each figure.
+MODULE is ours, c or none (no tunnel), or listened: ours with a wg-monitor at either end that waits for events; NAME is one of
+MEASURES. Leaves /out/packets.json: a row for each figure.
 """
 
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import Failed, Hosts, idle_ticks, load, main, results, say, settle_in, switches, unload  # noqa: E402
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Server:
@@ -122,6 +126,22 @@ def through_gateway(*arguments, between_travellers=False):
     return measure
 
 
+def listen(hosts):
+    """Programs that have told of an event: they listen, and are in memory."""
+    listeners = []
+    for name in "ab":
+        listener = subprocess.Popen(["ip", "netns", "exec", name, f"{PROJECT}/scripts/monitor/wg-monitor", "watch", "--json"], stdout=subprocess.PIPE)
+        listeners.append(listener)
+        (peer,) = hosts.on(name, "wg", "show", "wg0", "peers").split()
+        for seconds in range(3600, 3660):
+            hosts.on(name, "wg", "set", "wg0", "peer", peer, "persistent-keepalive", str(seconds))
+            if select.select([listener.stdout], [], [], 1)[0]:
+                break
+        if b"peer-set" not in listener.stdout.readline():
+            raise Failed("wg-monitor watch tells of nothing")
+    return listeners
+
+
 RESTED = 0.1  # seconds of a run, which takes one
 MEASURES = {"tcp": tcp, "reverse": lambda hosts: tcp(hosts, "--reverse"), "tcp6": lambda hosts: tcp(hosts, to=("b", hosts.address6)),
             "tcp8": lambda hosts: tcp(hosts, "--parallel", "8"), "card-tcp": as_with_a_card(tcp),
@@ -152,8 +172,9 @@ def measure_all(arguments):
         # There and back, so that a drift would show as spread and not as a difference.
         for module in modules if repeat % 2 == 0 else modules[::-1]:
             if module != "none":
-                load(module)
+                load("ours" if module == "listened" else module)
             hosts = Hosts(module != "none")
+            listeners = listen(hosts) if module == "listened" else []
             # The handshake, and the programs into the page cache.
             hosts.on("a", "ping", "-c", "3", "-i", "0.1", hosts.address)
             if names != ["ping"]:
@@ -168,6 +189,9 @@ def measure_all(arguments):
                 if row.get("lost_where"):
                     extra += f", lost where: {row['lost_where']}"
                 say(f"  {module} {name}: {row['cost']:,.6g}{extra}")
+            for listener in listeners:
+                listener.terminate()
+                listener.wait()
             hosts.gone()
             if module != "none":
                 unload()

@@ -66,6 +66,40 @@ def packets(rows, figures, verdicts):
             verdicts.append((ratio <= BOUND, f"{words}: {ratio:.3f} of the C driver's, wanted at most {BOUND:.2f}"))
 
 
+def listener(rows, figures, verdicts):
+    """Of rows like those of packets: what a listener costs, and what the module costs when there is none."""
+    if not any(row["module"] == "listened" for row in rows):
+        return False
+    print("\nGuest instructions, one processor for both ends; the mean of the repetitions, and the spread of the widest\n")
+    print(f"{'':40}{'older':>11}{'ours':>11}{'ours/older':>12}{'listener':>11}{'to ours':>9}{'spread':>8}")
+    for name in dict.fromkeys(row["name"] for row in rows):
+        costs = {}
+        for row in rows:
+            if row["name"] == name:
+                costs.setdefault(row["module"], []).append(row["cost"])
+        means = {module: mean(some) for module, some in costs.items()}
+        grown = means["ours"] / means["older"] if "older" in means else None
+        listened = means["listened"] / means["ours"]
+        print(f"{WORDS[name]:40}{number(means['older']) if grown else '':>11}{number(means['ours']):>11}{f'{grown:.4f}' if grown else '':>12}"
+              f"{number(means['listened']):>11}{listened:>9.4f}{max(map(spread, costs.values())):>8.2%}")
+        if grown:
+            verdicts.append((grown <= 1.003, f"{WORDS[name]}, if nobody listens: {grown:.4f} of the older module's, wanted at most 1.003"))
+        verdicts.append((listened <= 1.01, f"{WORDS[name]}, with a listener: {listened:.4f}, wanted at most 1.01"))
+        figures[f"listener-{name}"] = {"costs": costs, "grown": grown, "listened": listened}
+    return True
+
+
+def peer_get(rows, figures):
+    if not rows:
+        return
+    print("\nThe dump peer-get; seconds, median (least to most)\n")
+    for words, kind in (("all peers", "whole"), ("ten that changed", "changed"), ("none that changed", "none")):
+        took = sorted(row[kind] for row in rows)
+        print(f"{words + ' of ' + format(rows[0]['peers'], ','):40}{median(took):>10.3f} ({took[0]:.3f} to {took[-1]:.3f})")
+    print(f"{'bytes for a peer':40}{rows[0]['bytes'] / rows[0]['peers']:>10.0f}")
+    figures["peer-get"] = rows
+
+
 def uplinks(rows, figures):
     if not rows:
         return
@@ -172,7 +206,10 @@ def peers(rows, figures, verdicts):
 def main():
     folder, version = sys.argv[1:]
     figures, verdicts = {"version": version}, []
-    packets(read(folder, "packets.json"), figures, verdicts)
+    rows = read(folder, "packets.json")
+    if not listener(rows, figures, verdicts):
+        packets(rows, figures, verdicts)
+    peer_get(read(folder, "peerget.json"), figures)
     uplinks(read(folder, "uplinks.json"), figures)
     peers(read(folder, "peers.json"), figures, verdicts)
     real_time(read(folder, "realtime.json"), figures)

@@ -123,6 +123,26 @@ drops "no route" IP_OUTNOROUTES
 drops "waiting for a handshake when the link goes down" QUEUE_PURGE
 check_equal "none without a reason" "$(trace | grep -c 'NOT_SPECIFIED')" 0
 
+chapter "The tracepoints wireguard:*, by Debian's programs"
+cat >"$net_tmp/three" <<-'E'
+	ip link add three type wireguard && ip address add 192.0.2.1/24 dev three && ip link set three up
+	ping -c 3 -i 0.2 -W 1 192.0.2.2
+	ip link delete three
+E
+both() { "$@" 2>&1; }
+if [ -e /proc/sys/kernel/perf_event_paranoid ] && command -v perf >/dev/null; then
+	check_equal "perf trace tells of three packets for nobody" \
+		"$(both perf trace -a -e 'wireguard:*' bash "$net_tmp/three" | grep -cE 'wireguard:wg_dropped\(ifindex: [0-9]+, count: 1, cause: "tx_drop_no_peer"\)$')" 3
+else
+	note "this kernel has no perf events, or there is no perf here"
+fi
+if [ -e /proc/sys/kernel/unprivileged_bpf_disabled ] && command -v bpftrace >/dev/null; then
+	check_prints "bpftrace adds them up" '^@\[tx_drop_no_peer\]: 3$' bpftrace -c "/bin/bash $net_tmp/three" \
+		-e 'tracepoint:wireguard:wg_dropped { @[args.cause] = sum(args.count); }'
+else
+	note "this kernel has no BPF, or there is no bpftrace here"
+fi
+
 sysctl -qw net.core.message_cost="$limits"
 at_exit_quiet
 finish

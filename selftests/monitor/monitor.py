@@ -518,8 +518,6 @@ checks.ok(1 <= count <= seconds, "a configuration that changes all the time: as 
 
 def slab():
     """Bytes of the kernel's allocators that do not go when memory is short."""
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-        file.write("3")
     with open("/proc/meminfo", encoding="ascii") as file:
         return int(re.search(r"^SUnreclaim: +(\d+)", file.read(), re.M).group(1)) * 1024
 
@@ -636,7 +634,8 @@ for _ in range(3000):
     error = raw.call(command, raw=bytes(noise), flags=flags)[0]
     answers[errno.errorcode.get(error, error)] = answers.get(errno.errorcode.get(error, error), 0) + 1
 checks.note("answers: %s" % sorted(answers.items(), key=lambda item: -item[1]))
-checks.ok(set(answers) == {0, "EINVAL", "ERANGE", "EBADR", "ENODEV", "ENOENT", "EOPNOTSUPP"}, "3,000 good requests with bytes changed, cut, doubled: each is answered, with an error of these",
+known = {0, *(errno.errorcode[number] for number in (errno.EINVAL, errno.ERANGE, errno.EBADR, errno.ENODEV, errno.ENOENT, errno.EOPNOTSUPP))}
+checks.ok(set(answers) <= known and len(answers) >= 4, "3,000 good requests with bytes changed, cut, doubled: each is answered, with an error of these",
           str(answers))
 checks.equal(set(quiet.peers()), {key.public}, "and then one that is good")
 

@@ -51,7 +51,7 @@ impl TimerExpired<TELL> for Device {
 fn tell_of(peer: &RcuArc<Peer>) {
     let (device, news) = (&peer.device, &peer.news);
     let now = timer::monotonic_ns();
-    let told_at = news.told_at.load(Relaxed) as u64;
+    let told_at = news.told_at.load(Relaxed);
     // Of who is gone there will be no other news.
     if told_at != 0 && now.saturating_sub(told_at) < NSEC_PER_SEC && !peer.is_removed() {
         device.news.later.push(peer);
@@ -63,7 +63,7 @@ fn tell_of(peer: &RcuArc<Peer>) {
     if untold.kinds == 0 {
         return;
     }
-    news.told_at.store(now as i64, Relaxed);
+    news.told_at.store(now, Relaxed);
     for kind in News::ALL {
         if untold.kinds & kind.bit() != 0 {
             monitor::tell(peer, kind, untold.moved_from);

@@ -200,7 +200,7 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
             }
             bytes = bytes.saturating_add(accepted);
         }
-        let _ = peer.rx_bytes.fetch_add(bytes as i64, Relaxed);
+        let _ = peer.rx_bytes.fetch_add(bytes as u64, Relaxed);
         peer.counters.rx_packets.add(count);
     }
     opened.messages

@@ -331,7 +331,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
         events::no_route(device, endpoint.remote(), *e);
         drop_of_peer(peer, Cause::NoRoute, packets);
     })?;
-    let _ = peer.tx_bytes.fetch_add(sent.bytes as i64, Relaxed);
+    let _ = peer.tx_bytes.fetch_add(sent.bytes as u64, Relaxed);
     peer.counters.tx_packets.add(sent.messages);
     Ok(())
 }

@@ -107,7 +107,7 @@ impl<'g> Config<'g> {
         if fwmark == self.fwmark() {
             return;
         }
-        self.this.fwmark.store(fwmark as i32, Relaxed);
+        self.this.fwmark.store(fwmark, Relaxed);
         for member in self.configured.peers.values() {
             member.peer.forget_source();
         }

@@ -47,10 +47,10 @@ pub(crate) struct Engine {
     pub(crate) peers: Cache,
     locals: KVec<Pin<KBox<Local>>>,
     /// When the machine was last under load, zero if that is long ago.
-    last_under_load: Atomic<i64>,
+    last_under_load: Atomic<u64>,
     /// Since when it has been, zero if it is not; and for how long it had been before, in nanoseconds.
-    under_load_since: Atomic<i64>,
-    was_under_load: Atomic<i64>,
+    under_load_since: Atomic<u64>,
+    was_under_load: Atomic<u64>,
     #[pin]
     rate_limiter: Mutex<SharedLimiter>,
 }
@@ -152,11 +152,11 @@ impl Engine {
     pub(crate) fn is_under_load(&self, now_loaded: bool) -> bool {
         let now = timer::coarse_boottime_ns();
         if now_loaded {
-            self.last_under_load.store(now as i64, Relaxed);
-            let _ = self.under_load_since.cmpxchg(0, now as i64, Relaxed);
+            self.last_under_load.store(now, Relaxed);
+            let _ = self.under_load_since.cmpxchg(0, now, Relaxed);
             return true;
         }
-        let last = self.last_under_load.load(Relaxed) as u64;
+        let last = self.last_under_load.load(Relaxed);
         if last == 0 {
             return false;
         }
@@ -164,25 +164,25 @@ impl Engine {
             return true;
         }
         self.last_under_load.store(0, Relaxed);
-        let since = self.under_load_since.xchg(0, Relaxed) as u64;
+        let since = self.under_load_since.xchg(0, Relaxed);
         if since != 0 {
             let lasted = (last + UNDER_LOAD_TIME).saturating_sub(since);
-            let _ = self.was_under_load.fetch_add(lasted as i64, Relaxed);
+            let _ = self.was_under_load.fetch_add(lasted, Relaxed);
         }
         false
     }
 
     /// For how long the machine has been under load in all, in milliseconds.
     pub(crate) fn under_load_ms(&self) -> u64 {
-        let since = self.under_load_since.load(Relaxed) as u64;
-        let last = self.last_under_load.load(Relaxed) as u64;
+        let since = self.under_load_since.load(Relaxed);
+        let last = self.last_under_load.load(Relaxed);
         let until = timer::coarse_boottime_ns().min(last.saturating_add(UNDER_LOAD_TIME));
         let now = if since == 0 {
             0
         } else {
             until.saturating_sub(since)
         };
-        (self.was_under_load.load(Relaxed) as u64).saturating_add(now) / 1_000_000
+        self.was_under_load.load(Relaxed).saturating_add(now) / 1_000_000
     }
 
     /// Keeps the rate limiter for one more link, and sets it up for the first. Context: process

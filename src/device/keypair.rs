@@ -98,7 +98,7 @@ impl Keypair {
 
     /// Returns how many messages have been numbered.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Relaxed) as u64
+        self.sent.load(Relaxed)
     }
 
     /// Numbers `count` messages: returns the counter of the first, `None` when the keypair's
@@ -115,9 +115,9 @@ impl Keypair {
                 self.sending_valid.store(false, Relaxed);
                 return None;
             };
-            match self.sent.cmpxchg(first as i64, end as i64, Relaxed) {
+            match self.sent.cmpxchg(first, end, Relaxed) {
                 Ok(_) => return Some(first),
-                Err(now) => first = now as u64,
+                Err(now) => first = now,
             }
         }
     }

@@ -69,10 +69,10 @@ pub(crate) struct Later;
 pub(crate) struct PeerNews {
     #[pin]
     pub(super) untold: SpinLockBh<Untold>,
-    /// When something was told last, on the clock of [`crate::timer::monotonic_ns`]; zero if never.
-    pub(crate) told_at: Atomic<i64>,
+    /// When something was told last, on the clock of [`timer::monotonic_ns`]; zero if never.
+    pub(crate) told_at: Atomic<u64>,
     /// The number of the last change.
-    pub(super) generation: Atomic<i64>,
+    pub(super) generation: Atomic<u64>,
     #[pin]
     pub(super) now: WaitEntry<Now>,
     #[pin]
@@ -112,7 +112,7 @@ impl PeerNews {
 
     /// The number of the last change of the peer.
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Relaxed) as u64
+        self.generation.load(Relaxed)
     }
 }
 
@@ -160,6 +160,6 @@ impl DeviceNews {
 
 /// Returns a number that no state of a device has had before, and greater than those; never zero.
 pub(crate) fn next_generation() -> u64 {
-    static LAST: Atomic<i64> = Atomic::new(0);
-    LAST.fetch_add(1, Relaxed) as u64 + 1
+    static LAST: Atomic<u64> = Atomic::new(0);
+    LAST.fetch_add(1, Relaxed) + 1
 }

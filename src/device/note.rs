@@ -36,7 +36,7 @@ fn note_from(peer: &RcuArc<Peer>, news: News, from: Option<SocketAddr>) {
         generations.removal = generation;
     }
     // Under the lock: who has seen the device's number sees the peer's.
-    peer.news.generation.store(generation as i64, Relaxed);
+    peer.news.generation.store(generation, Relaxed);
     drop(generations);
     if !device.engine.has_listeners(&device.netdev) {
         return;

@@ -205,12 +205,12 @@ impl Peer {
 
     /// Bytes received from the peer in authentic messages.
     pub(crate) fn rx_bytes(&self) -> u64 {
-        self.rx_bytes.load(Relaxed) as u64
+        self.rx_bytes.load(Relaxed)
     }
 
     /// Bytes sent to the peer.
     pub(crate) fn tx_bytes(&self) -> u64 {
-        self.tx_bytes.load(Relaxed) as u64
+        self.tx_bytes.load(Relaxed)
     }
 
     /// When the last handshake was completed: wall-clock seconds and nanoseconds, zeros if never.
@@ -255,13 +255,13 @@ impl Peer {
         let last = self.last_sent_handshake.load(Relaxed);
         let now = timer::coarse_boottime_ns();
         let sent = &self.last_sent_handshake;
-        may_follow(last, now) && sent.cmpxchg(last, now as i64, Relaxed).is_ok()
+        may_follow(last, now) && sent.cmpxchg(last, now, Relaxed).is_ok()
     }
 
     /// Notes that a handshake message is being sent.
     pub(crate) fn note_handshake_sent(&self) {
         let now = timer::coarse_boottime_ns();
-        self.last_sent_handshake.store(now as i64, Relaxed);
+        self.last_sent_handshake.store(now, Relaxed);
     }
 
     /// Allows a handshake message at once.
@@ -272,16 +272,16 @@ impl Peer {
     /// An initiation is being sent.
     pub(crate) fn begin_round_trip(&self) {
         self.initiation_sent_at
-            .store(timer::monotonic_ns() as i64, Relaxed);
+            .store(timer::monotonic_ns(), Relaxed);
     }
 
     /// The response to the last initiation came then.
     pub(crate) fn note_round_trip(&self, came_at: u64) {
-        let sent_at = self.initiation_sent_at.xchg(0, Relaxed) as u64;
+        let sent_at = self.initiation_sent_at.xchg(0, Relaxed);
         if sent_at != 0 {
             let micros = came_at.saturating_sub(sent_at) / 1000;
             self.round_trip
-                .store(i32::try_from(micros).unwrap_or(i32::MAX).max(1), Relaxed);
+                .store(u32::try_from(micros).unwrap_or(u32::MAX).max(1), Relaxed);
         }
     }
 
@@ -289,7 +289,7 @@ impl Peer {
     pub(crate) fn round_trip_us(&self) -> Option<u32> {
         match self.round_trip.load(Relaxed) {
             0 => None,
-            micros => Some(micros as u32),
+            micros => Some(micros),
         }
     }
 
@@ -351,8 +351,8 @@ impl Peer {
 }
 
 /// Returns whether a handshake message may be sent now, if the last one was sent then (zero: never).
-fn may_follow(last: i64, now: u64) -> bool {
-    last == 0 || now.saturating_sub(last as u64) >= REKEY_TIMEOUT
+fn may_follow(last: u64, now: u64) -> bool {
+    last == 0 || now.saturating_sub(last) >= REKEY_TIMEOUT
 }
 
 impl Purpose for Requested {

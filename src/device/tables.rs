@@ -18,7 +18,7 @@ impl Device {
     /// The firewall mark of what the device sends, zero for none.
     #[inline]
     pub(crate) fn fwmark(&self) -> u32 {
-        self.fwmark.load(Relaxed) as u32
+        self.fwmark.load(Relaxed)
     }
 
     /// Finds the peer that has an address among its allowed IPs: whom packets to it are for, and who

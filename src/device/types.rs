@@ -79,7 +79,7 @@ pub(crate) struct Device {
     /// Whether that namespace has died.
     pub(super) orphaned: Atomic<bool>,
     pub(crate) identity: RcuSlot<Identity>,
-    pub(super) fwmark: Atomic<i32>,
+    pub(super) fwmark: Atomic<u32>,
     pub(crate) sockets: RcuSlot<Sockets<Device>>,
     pub(super) allowed_ips: AllowedIps<Peer>,
     #[pin]
@@ -152,11 +152,11 @@ pub(crate) struct Peer {
     #[pin]
     pub(crate) cookie: Mutex<PeerCookie>,
     /// When a handshake message was last sent, zero if never.
-    pub(super) last_sent_handshake: Atomic<i64>,
+    pub(super) last_sent_handshake: Atomic<u64>,
     /// When the last initiation was sent, on the clock of [`crate::timer::monotonic_ns`]; zero if it was answered.
-    pub(super) initiation_sent_at: Atomic<i64>,
+    pub(super) initiation_sent_at: Atomic<u64>,
     /// How long the last answer took, in microseconds; zero before the first.
-    pub(super) round_trip: Atomic<i32>,
+    pub(super) round_trip: Atomic<u32>,
     #[pin]
     pub(crate) keypairs: Keypairs,
     #[pin]
@@ -182,8 +182,8 @@ pub(crate) struct Peer {
     /// When the last handshake was completed: wall-clock seconds and nanoseconds.
     #[pin]
     pub(super) last_handshake: SpinLockBh<(i64, u32)>,
-    pub(crate) rx_bytes: Atomic<i64>,
-    pub(crate) tx_bytes: Atomic<i64>,
+    pub(crate) rx_bytes: Atomic<u64>,
+    pub(crate) tx_bytes: Atomic<u64>,
     pub(crate) counters: PeerCounters,
     #[pin]
     pub(crate) news: PeerNews,
@@ -244,7 +244,7 @@ pub(crate) struct Keypair {
     /// Decrypts what is received.
     pub(crate) receiving: DataKey,
     /// How many messages have been numbered for sending.
-    pub(super) sent: Atomic<i64>,
+    pub(super) sent: Atomic<u64>,
     /// Whether the keys may still be used, apart from their age.
     pub(super) sending_valid: Atomic<bool>,
     pub(super) receiving_valid: Atomic<bool>,

@@ -73,7 +73,7 @@ pub(super) fn handle(
     let softirqs = cpu::SoftirqsDisabled::new();
     device.netdev.count_received(1, message.len());
     drop(softirqs);
-    let _ = peer.rx_bytes.fetch_add(message.len() as i64, Relaxed);
+    let _ = peer.rx_bytes.fetch_add(message.len() as u64, Relaxed);
     peer.counters.rx_packets.add(1);
     tracepoints::handshake_received(|| {
         let ifindex = device.netdev.index();

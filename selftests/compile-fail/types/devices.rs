@@ -5,7 +5,7 @@
 use core::ffi::CStr;
 
 use crate::net::{
-    device::{CountedDevice, NetDevice, Trouble},
+    device::{CountedDevice, LinkStatistic, NetDevice},
     namespace::Net,
     rtnl,
 };
@@ -15,7 +15,7 @@ fn a_foreign_device_is_not_counted_on(net: &Net, name: &CStr) {
     if let Some(dev) = NetDevice::by_name(net, name, &rtnl) {
         dev.count_received(1, 1); //~ E0599
         dev.count_sent(1, 1); //~ E0599
-        dev.count_trouble(Trouble::Sending, 1);
+        dev.count_statistic(LinkStatistic::TxErrors, 1);
     }
 }
 

@@ -3,13 +3,13 @@
 //! A buffer goes the way that is its own.
 
 use crate::{
+    data::socket,
     net::{
         icmp,
         napi::Receiver,
         skb::{Control, DatagramIn, PacketOut, Protocol, Routed, SkBuff},
         skb_list::SkbList,
     },
-    socket,
 };
 
 fn needs_send<T: Send>(_: T) {}
@@ -18,7 +18,7 @@ fn a_received_datagram_is_no_packet(receiver: &mut Receiver<'_>, datagram: SkBuf
     receiver.receive(datagram); //~ E0308
 }
 
-fn a_packet_is_no_datagram(peer: &crate::peer::Peer, packets: SkbList<PacketOut>) {
+fn a_packet_is_no_datagram(peer: &crate::device::Peer, packets: SkbList<PacketOut>) {
     let _ = socket::send_to_peer(peer, packets); //~ E0308
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Stands in for the kernel's crypto library and RCU: the same names and signatures as bindgen makes of
-//! their C headers, so that `rust/crypto.rs` and `rust/rcu.rs` compile against it unchanged.
+//! their C headers, so that `rust/crypto/` and `rust/rcu.rs` compile against it unchanged.
 //!
 //! ChaCha20 and BLAKE2s are written out after their RFCs, because the driver fills in the C structs'
 //! fields itself; the rest comes from crates. The tests compare all of it with published vectors and

@@ -4,7 +4,7 @@
 //!
 //! These are the very files of the kernel module, not copies: what is tested here is what runs there.
 //! What stands in for the kernel is below them: [`bindings`] for the C functions that the module's
-//! own `rust/crypto.rs` and `rust/rcu.rs` call, and a crate of the name of the `kernel` crate.
+//! own `rust/crypto/` and `rust/rcu.rs` call, and a crate of the name of the `kernel` crate.
 
 // The driver uses what these modules offer; here, only the tests do.
 #![cfg_attr(not(test), allow(dead_code, unfulfilled_lint_expectations))]
@@ -38,7 +38,7 @@ mod queueing {
 // Its layers.
 #[path = "../../../rust/net/genetlink/attribute.rs"]
 mod attribute;
-#[path = "../../../rust/crypto.rs"]
+#[path = "../../../rust/crypto/mod.rs"]
 mod crypto;
 #[allow(dead_code)]
 #[path = "../../../rust/gfp.rs"]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust/crypto.rs`, and below it the stand-in for the kernel's library.
+//! `rust/crypto/`, and below it the stand-in for the kernel's library.
 
 use super::{hex, Numbers};
 use crate::buffers;

