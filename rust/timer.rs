@@ -2,7 +2,7 @@
 
 //! Timers of jiffies resolution that keep what they are for alive, and clocks.
 //!
-//! Locking: arming and disarming take the lock of a CPU's timers, which the caller must not hold, as it is in an expiry of
+//! Locking: setting and stopping a timer takes the lock of a CPU's timers, which the caller must not hold, as it is in an expiry of
 //! another. Clocks: any context, no lock. Nothing can fail.
 //!
 //! C headers: [`include/linux/timer.h`](srctree/include/linux/timer.h),
@@ -14,7 +14,7 @@
 //! use crate::{
 //!     gfp::Gfp,
 //!     rcu::RcuArc,
-//!     timer::{new_timer, seconds, Timer, TimerExpired},
+//!     timer::{jiffies, new_timer, seconds, Timer, TimerExpired},
 //! };
 //! #[pin_data]
 //! struct Egg {
@@ -32,8 +32,8 @@
 //!     }? Error),
 //!     Gfp::Kernel,
 //! )?;
-//! egg.timer.arm(&egg, seconds(240));
-//! egg.timer.disarm_sync();
+//! egg.timer.reduce(&egg, jiffies().wrapping_add(seconds(240)));
+//! egg.timer.stop();
 //! ```
 
 use core::marker::PhantomData;

@@ -38,7 +38,7 @@ impl Local {
         })
     }
 
-    /// Allocates memory for parts of packets. Context: any but hard interrupts. Errors: as [`Piece::alloc`].
+    /// Allocates memory for parts of packets. Context: any but hard interrupts. Errors: as [`PiecePool::alloc`].
     pub(crate) fn piece(&self, len: usize) -> Result<Piece> {
         self.pieces.lock().alloc(len)
     }

@@ -69,7 +69,7 @@ pub(crate) struct Later;
 pub(crate) struct PeerNews {
     #[pin]
     pub(super) untold: SpinLockBh<Untold>,
-    /// When something was told last, on the clock of `timer::monotonic_ns`; zero if never.
+    /// When something was told last, on the clock of [`crate::timer::monotonic_ns`]; zero if never.
     pub(crate) told_at: Atomic<u64>,
     /// The number of the last change.
     pub(super) generation: Atomic<u64>,
