@@ -54,6 +54,11 @@ def no_work_items():
         os.sched_setaffinity(0, {here, *others})
 
 
+def has_plug():
+    """Whether the kernel has what `plugged` needs."""
+    return subprocess.run(["modprobe", "-q", "sch_plug"], check=False).returncode == 0
+
+
 @contextlib.contextmanager
 def plugged(namespace, link):
     """What is sent there waits, and leaves in one go."""

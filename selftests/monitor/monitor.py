@@ -18,7 +18,7 @@ import traceback
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [here, os.path.join(here, "..", "lib"), os.path.join(here, "..", "failing-memory")]
 import injection  # noqa: E402
-from busy import UDP_SEGMENT, beside, burst, no_work_items, plugged, slow_to_leave  # noqa: E402
+from busy import UDP_SEGMENT, beside, burst, has_plug, no_work_items, plugged, slow_to_leave  # noqa: E402
 from inet import b64, checksum  # noqa: E402
 from netlink import NLM_F_ACK, NLM_F_DUMP, Generic, attribute, in_netns, run  # noqa: E402
 from tap import Checks  # noqa: E402
@@ -349,9 +349,14 @@ def messages():
     return found["tx-packets"] - found["handshakes"]["initiations-sent"], found["path"]["received"]
 
 
-_, before = messages()
-count = dropped("more data messages than can wait, in one go", "rx_drop_queue_full", "decryption-queue-full", many_in, count=None).get("rx_drop_queue_full", 0)
-checks.ok(0 < count == 2400 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+unplanted = {"tx_drop_no_memory", "rx_drop_no_memory"}
+if has_plug():
+    _, before = messages()
+    count = dropped("more data messages than can wait, in one go", "rx_drop_queue_full", "decryption-queue-full", many_in, count=None).get("rx_drop_queue_full", 0)
+    checks.ok(0 < count == 2400 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+else:
+    checks.note("left out: messages in one go, as this kernel has no sch_plug")
+    unplanted.add("rx_drop_queue_full")
 
 
 def many_out():
@@ -418,7 +423,6 @@ dropped("another key while an initiation is being handled", {"rx_handshake_too_l
 set_key(bytes(32))
 dropped("an initiation to a device without a key", "rx_handshake_not_ready", None, lambda: first.send(peer.initiation()))
 set_key(device_key.private)
-unplanted = {"tx_drop_no_memory", "rx_drop_no_memory"}
 if injection.available():
     session = handshake(peer, first)
     first.send(session.data(ipv4("192.168.50.2")))
@@ -437,8 +441,8 @@ if injection.available():
     count = dropped("no memory to decrypt", "rx_drop_no_memory", "no-memory", lambda: without_memory(
         lambda: burst(first, [session.data(ipv4("192.168.50.2", payload=bytes(1000))) for _ in range(300)])), count=None).get("rx_drop_no_memory", 0)
     checks.ok(0 < count == 300 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
-    unplanted = set()
-checks.equal({name for name in ethtool() if is_drop(name)} - planted, unplanted, "that were all causes" + (", but failing memory" if unplanted else ""))
+    unplanted -= {"tx_drop_no_memory", "rx_drop_no_memory"}
+checks.equal({name for name in ethtool() if is_drop(name)} - planted, unplanted, "that were all causes" + (" but %s" % sorted(unplanted) if unplanted else ""))
 
 traced()
 session = handshake(peer, first)
