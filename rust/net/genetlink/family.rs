@@ -2,6 +2,8 @@
 
 //! Families: tables of commands and multicast groups, and registering them.
 //!
+//! Context: process context, but for [`Family::has_listeners`]: any. Locking: what it needs, it takes itself.
+//!
 //! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
 
 use core::ffi::CStr;

@@ -53,6 +53,8 @@ mod bindings;
 mod compat {
     pub(crate) use kernel::sync::rcu::rcu_barrier;
 }
+#[allow(dead_code)]
+mod slab;
 mod sync {
     pub(crate) fn full_fence() {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);

@@ -32,6 +32,8 @@ mod rcu;
 mod compat {
     pub(crate) use kernel::{error::code::*, sync::rcu::rcu_barrier};
 }
+#[path = "../../src/slab.rs"]
+mod slab;
 mod standin;
 use standin::{bindings, cpu, sync, timer};
 
