@@ -5,6 +5,7 @@ also do everything right, in both roles. Each block checks the exact answer (mos
 handshakes and an established tunnel still work, and that the kernel says nothing."""
 
 import contextlib
+import mmap
 import os
 import random
 import select
@@ -875,6 +876,102 @@ def merged():
     checks.quiet_kernel()
 
 
+def changing():
+    """Messages in pages that their sender goes on changing: what comes out is what was sealed, or nothing."""
+    checks.chapter("Pages that somebody else writes to")
+    session = established()
+    with in_netns("dut"):
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        tap.bind(("wg0", 3))
+        tap.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+        under = run("ip", "netns", "exec", "dut", "cat", "/sys/class/net/under/address")
+
+    def changed(memory, at):
+        """A process that changes the byte at a place and puts it back, for ever."""
+        child = os.fork()
+        if child:
+            return child
+        try:
+            while True:
+                good = memory[at]
+                for _ in range(50):
+                    memory[at] = good ^ 255
+                    memory[at] = good
+                time.sleep(0)
+        finally:
+            os._exit(0)
+
+    def spliced(file, memory, start):
+        def send(message):
+            memory[start:start + len(message)] = message
+            os.sendfile(main4.fileno(), file, start, len(message))
+        return send
+
+    def not_copied(_, memory, start):
+        main4.setsockopt(socket.SOL_SOCKET, 60, 1)  # SO_ZEROCOPY
+
+        def send(message):
+            memory[start:start + len(message)] = message
+            main4.send(memoryview(memory)[start:start + len(message)], 0x4000000)  # MSG_ZEROCOPY
+        return send
+
+    def arrives(words, way, memory, file=None, start=256):
+        """Sends 400 messages, a byte of each of which is changed and put back meanwhile."""
+        send = way(file, memory, start)
+        child = changed(memory, start + 700)
+        sent, wrong, right = set(), 0, 0
+        for _ in range(400):
+            packet = ipv4("192.168.50.2", "192.168.50.77", 17, os.urandom(1300))
+            sent.add(packet)
+            message = session.data(packet)
+            try:
+                send(message)
+            except OSError as error:
+                checks.ok(False, "%s: they can be sent" % words, str(error))
+                break
+            while select.select([tap], [], [], 0)[0]:
+                packet = tap.recv(70000)
+                if packet[12:20] == socket.inet_aton("192.168.50.2") + socket.inet_aton("192.168.50.77"):
+                    right, wrong = right + (packet in sent), wrong + (packet not in sent)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        time.sleep(0.2)
+        same = sum(a == b for a, b in zip(memory[start:start + len(message)], message))
+        checks.ok(same >= len(message) - 1, "%s: they are as their sender left them" % words, "%d bytes of %d" % (same, len(message)))
+        checks.equal(wrong, 0, "%s: none comes out that was not sealed" % words)
+        checks.ok(right, "%s: some come out (%d of 400)" % (words, right))
+
+    file = os.memfd_create("pages")
+    os.ftruncate(file, 8192)
+    arrives("of a file, spliced", spliced, mmap.mmap(file, 8192), file)
+    arrives("sent with MSG_ZEROCOPY", not_copied, mmap.mmap(-1, 8192))
+    with in_netns("out"):
+        ring = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        ring.bind(("outer", 0))
+        ring.setsockopt(263, 13, struct.pack("=IIII", 4096, 1, 4096, 1))  # SOL_PACKET, PACKET_TX_RING
+        outer = run("ip", "netns", "exec", "out", "cat", "/sys/class/net/outer/address")
+
+    def of_a_ring(_, memory, start):
+        ethernet = b"".join(bytes.fromhex(address.strip().replace(":", "")) for address in (under, outer)) + b"\x08\x00"
+
+        def send(message):
+            datagram = struct.pack("!HHHH", 5000, PORT, 8 + len(message), 0) + message
+            frame = ethernet + ipv4("10.9.0.2", "10.9.0.1", 17, datagram)
+            while struct.unpack_from("=Q", memory, 0)[0] != 0:
+                time.sleep(0)
+            memory[start - 42:start - 42 + len(frame)] = frame
+            struct.pack_into("=QI", memory, 0, 1, len(frame))  # TP_STATUS_SEND_REQUEST
+            ring.send(b"")
+            while struct.unpack_from("=Q", memory, 0)[0] != 0:
+                time.sleep(0)
+        return send
+    arrives("of a packet socket's ring", of_a_ring, mmap.mmap(ring.fileno(), 4096), start=74)
+    for sock in (tap, ring):
+        sock.close()
+    checks.ok(echo(session, main4, 323) and friend() and heartbeat(), "everything still works")
+    checks.quiet_kernel()
+
+
 def window():
     checks.chapter("Replay window: 8,128 packets")
     session = established()
@@ -978,7 +1075,7 @@ def key_changes():
     checks.quiet_kernel("no kernel message")
 
 
-BLOCKS = [known_answers, initiations, responses, cookies, under_load, data, offload, merged, window, key_changes, floods]
+BLOCKS = [known_answers, initiations, responses, cookies, under_load, data, offload, merged, changing, window, key_changes, floods]
 try:
     wanted = sys.argv[1:] or [function.__name__ for function in BLOCKS]
     add_peer(main_key, MAIN_IPS)
