@@ -104,10 +104,14 @@ impl Message<()> {
     }
 }
 
-/// How much room packets had better have in front of them and behind, so that they can be encrypted where they stand.
+/// Room for the outer headers on most ways: Ethernet's, IPv4's and UDP's. On others the IP layer makes more.
+const USUAL_HEADROOM: usize = 16 + 20 + 8;
+
+/// How much room packets had better have in front of them and behind, so that they can be encrypted where they stand. No
+/// more than network cards leave in front of what they receive: the stack would have to move what is forwarded.
 pub(crate) const ROOM: (usize, usize) = (
-    OUTER_HEADROOM + DATA_HEADER_LEN,
-    PADDING_MULTIPLE + TAG_LEN + DataKey::SPARE,
+    USUAL_HEADROOM + DATA_HEADER_LEN,
+    PADDING_MULTIPLE + TAG_LEN,
 );
 
 /// Makes a datagram of a packet where it stands. Gives it back, whole, if there is no room for that, or others use it.
@@ -125,7 +129,7 @@ pub(super) fn seal_in_place(
         write: |_: &mut [u8]| true,
     };
     let tail = message.padded.saturating_sub(message.len) + TAG_LEN;
-    let before = (OUTER_HEADROOM, DATA_HEADER_LEN, DataKey::SCRATCH);
+    let before = (USUAL_HEADROOM, DATA_HEADER_LEN, DataKey::SCRATCH);
     let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
     match packet.into_datagram(before, (tail, DataKey::SPARE), fill) {
         Ok(mut datagram) => {
