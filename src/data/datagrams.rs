@@ -109,10 +109,8 @@ const USUAL_HEADROOM: usize = 16 + 20 + 8;
 
 /// How much room packets had better have in front of them and behind, so that they can be encrypted where they stand. No
 /// more than network cards leave in front of what they receive: the stack would have to move what is forwarded.
-pub(crate) const ROOM: (usize, usize) = (
-    USUAL_HEADROOM + DATA_HEADER_LEN,
-    PADDING_MULTIPLE + TAG_LEN,
-);
+pub(crate) const ROOM: (usize, usize) =
+    (USUAL_HEADROOM + DATA_HEADER_LEN, PADDING_MULTIPLE + TAG_LEN);
 
 /// Makes a datagram of a packet where it stands. Gives it back, whole, if there is no room for that, or others use it.
 pub(super) fn seal_in_place(
