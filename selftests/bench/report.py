@@ -182,7 +182,7 @@ def peers(rows, figures, verdicts):
     counted = line("memory of a peer", lambda row: row["memory"]["counted"], lambda v: f"{v:,.0f} B")
     for kind, words in (("slab", "slab"), ("percpu", "per CPU"), ("vmalloc", "vmalloc, with the stacks of threads")):
         line(f"  {words}", lambda row: row["memory"][kind], lambda v: f"{v:,.0f} B", False)
-    line("less available to the system", lambda row: row["memory"]["available"], lambda v: f"{v:,.0f} B")
+    available = line("less available to the system", lambda row: row["memory"]["available"], lambda v: f"{v:,.0f} B")
     line("kernel threads per peer", lambda row: row["threads"] / row["peers"], lambda v: f"{v:.4f}", False)
     line("adding one (wg setconf)", lambda row: row["add"] / row["peers"] * 1e6, lambda v: f"{v:,.0f} us")
     line("deleting one, with its link", lambda row: row["delete"] / row["peers"] * 1e6, lambda v: f"{v:,.0f} us")
@@ -198,7 +198,7 @@ def peers(rows, figures, verdicts):
         worst = max(row["threads"] for row in of["ours"])
         # A thread for the device, or for each processor, is no thread for a peer.
         verdicts.append((worst <= 4, f"{worst} kernel threads for {count:,} peers, wanted none per peer"))
-        worst = max(counted["ours"])
+        worst = max(counted["ours"] + available["ours"])
         verdicts.append((worst < 2048, f"an idle peer takes {worst:,.0f} bytes, wanted less than 2,048"))
     figures["peers"] = rows
 
