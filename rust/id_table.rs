@@ -27,7 +27,7 @@ use pin_init::PinInit;
 use crate::{
     bindings,
     gfp::Gfp,
-    rcu::{Borrowed, Guard, RcuArc},
+    rcu::{Guard, RcuArc, RcuArcBorrow},
 };
 
 /// A map from numbers that it chooses to [`RcuArc`]s: dense, growing and shrinking by itself, read
@@ -65,7 +65,7 @@ impl<T> IdTable<T> {
     ///
     /// Context: any.
     #[inline]
-    pub(crate) fn get<'g>(&'g self, id: u32, _guard: &'g Guard) -> Option<Borrowed<'g, T>> {
+    pub(crate) fn get<'g>(&'g self, id: u32, _guard: &'g Guard) -> Option<RcuArcBorrow<'g, T>> {
         // SAFETY: The array is initialised.
         let entry = unsafe { bindings::xa_load(self.xa.get(), id as usize) }.cast::<T>();
         if entry.is_null() {

@@ -200,22 +200,22 @@ impl<T> RcuArc<T> {
     /// `ptr` must come from [`Self::into_raw`] or [`Self::as_ptr`], and for `'a` either a count is
     /// kept or an RCU read-side critical section that began before it was given up goes on.
     #[inline]
-    pub(crate) unsafe fn borrow_raw<'a>(ptr: *const T) -> Borrowed<'a, T> {
+    pub(crate) unsafe fn borrow_raw<'a>(ptr: *const T) -> RcuArcBorrow<'a, T> {
         // SAFETY: See `from_raw`.
         let inner = unsafe { kernel::container_of!(ptr.cast_mut(), Inner<T>, value) };
         // INVARIANT: By the safety requirement the allocation is alive for `'a`.
-        Borrowed {
+        RcuArcBorrow {
             // SAFETY: A pointer into an allocation is not null.
             inner: unsafe { NonNull::new_unchecked(inner) },
             _lent: PhantomData,
         }
     }
 
-    /// Lends the value like a lookup under RCU does.
+    /// Lends the value as a lookup under RCU does (as `Arc::as_arc_borrow`).
     #[inline]
-    pub(crate) fn borrow(&self) -> Borrowed<'_, T> {
+    pub(crate) fn as_arc_borrow(&self) -> RcuArcBorrow<'_, T> {
         // INVARIANT: By the type invariant the allocation is alive while `self` is.
-        Borrowed {
+        RcuArcBorrow {
             inner: self.ptr,
             _lent: PhantomData,
         }
@@ -284,20 +284,20 @@ impl<T> Deref for RcuArc<T> {
 ///
 /// `inner` points to an [`Inner`] that is valid for `'g`. It is no reference, because an [`RcuArc`] made
 /// of it may be the one through which the value ends.
-pub(crate) struct Borrowed<'g, T> {
+pub(crate) struct RcuArcBorrow<'g, T> {
     inner: NonNull<Inner<T>>,
     _lent: PhantomData<&'g Inner<T>>,
 }
 
-impl<T> Clone for Borrowed<'_, T> {
+impl<T> Clone for RcuArcBorrow<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Borrowed<'_, T> {}
+impl<T> Copy for RcuArcBorrow<'_, T> {}
 
-impl<'g, T> Borrowed<'g, T> {
+impl<'g, T> RcuArcBorrow<'g, T> {
     /// Takes a reference that outlives the guard, unless the last one is already gone.
     #[inline]
     pub(crate) fn upgrade(self) -> Option<RcuArc<T>> {
@@ -327,7 +327,7 @@ impl<'g, T> Borrowed<'g, T> {
     }
 }
 
-impl<T> Deref for Borrowed<'_, T> {
+impl<T> Deref for RcuArcBorrow<'_, T> {
     type Target = T;
 
     #[inline]
@@ -379,7 +379,7 @@ impl<T> RcuSlot<T> {
 
     /// Looks at the value without taking a reference.
     #[inline]
-    pub(crate) fn get<'g>(&'g self, _guard: &'g Guard) -> Option<Borrowed<'g, T>> {
+    pub(crate) fn get<'g>(&'g self, _guard: &'g Guard) -> Option<RcuArcBorrow<'g, T>> {
         // SAFETY: The atomic is valid, and a volatile read of its pointer is `READ_ONCE`, which
         // together with the address dependency of every use is `rcu_dereference`. (The `kernel`
         // crate's acquire load is a call into C.)

@@ -212,7 +212,7 @@ pub(crate) fn jiffies() -> Jiffies {
 
 /// A number that grows every `ms` milliseconds, or every tick if those are longer.
 #[inline]
-pub(crate) fn moment(ms: u32) -> u32 {
+pub(crate) fn period(ms: u32) -> u32 {
     // Worked out when it is compiled, as `msecs_to_jiffies` would do.
     (jiffies() / (ms * bindings::WIREGUARD_HZ).div_ceil(1000) as Jiffies) as u32
 }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod bounce;
 mod causes;
 pub(crate) mod config;
 pub(crate) mod counters;
@@ -30,6 +31,5 @@ mod tables;
 pub(crate) mod teardown;
 pub(crate) mod timers;
 pub(crate) mod types;
-pub(crate) mod workspace;
 
 pub(crate) use types::{Device, Exchange, Identity, IndexEntry, Keypair, Open, Peer, Seal};

@@ -22,7 +22,6 @@ use crate::{
     dynamic_debug::events,
     net::device::NetDevice,
     protocol::messages::{ERASE_KEYS_AFTER, KEEPALIVE_TIMEOUT, NSEC_PER_SEC, REKEY_TIMEOUT},
-    rcu::{Borrowed, RcuArc},
 };
 
 /// Something of a device.
@@ -44,34 +43,6 @@ pub(crate) trait OfPeer: OfDevice {
 pub(crate) trait Session: OfPeer {
     /// Our number of it.
     fn number(&self) -> u32;
-}
-
-impl<T: OfDevice> OfDevice for RcuArc<T> {
-    fn netdev(&self) -> &NetDevice {
-        (**self).netdev()
-    }
-}
-
-impl<T: OfDevice> OfDevice for Borrowed<'_, T> {
-    fn netdev(&self) -> &NetDevice {
-        (**self).netdev()
-    }
-}
-
-impl<T: OfPeer> OfPeer for RcuArc<T> {
-    fn id(&self) -> u64 {
-        (**self).id()
-    }
-
-    fn remote(&self) -> Option<SocketAddr> {
-        (**self).remote()
-    }
-}
-
-impl<T: Session> Session for RcuArc<T> {
-    fn number(&self) -> u32 {
-        (**self).number()
-    }
 }
 
 /// A device's name, as a message begins with it.

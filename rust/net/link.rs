@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     bindings,
-    rcu::{Borrowed, RcuArc},
+    rcu::{RcuArc, RcuArcBorrow},
 };
 
 /// The driver of a kind of layer-3 tunnel device.
@@ -63,16 +63,16 @@ pub(crate) trait TunnelDriver: Sized + Send + Sync + 'static {
     ) -> Result<RcuArc<Self>>;
 
     /// The device is brought up.
-    fn open(this: Borrowed<'_, Self>, rtnl: &RtnlGuard) -> Result;
+    fn open(this: RcuArcBorrow<'_, Self>, rtnl: &RtnlGuard) -> Result;
 
     /// The device is taken down. Context: under the RTNL.
-    fn stop(this: Borrowed<'_, Self>);
+    fn stop(this: RcuArcBorrow<'_, Self>);
 
     /// A packet was routed to the device. Context: softirqs disabled, RCU read side.
-    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff<Routed>) -> Result;
+    fn transmit(this: RcuArcBorrow<'_, Self>, skb: SkBuff<Routed>) -> Result;
 
     /// Tells so many numbers, always in the same order, with their names of up to 31 bytes. Context: under the RTNL.
-    fn statistics(this: Borrowed<'_, Self>, tell: &mut dyn FnMut(&'static CStr, u64));
+    fn statistics(this: RcuArcBorrow<'_, Self>, tell: &mut dyn FnMut(&'static CStr, u64));
 
     /// The device is being unregistered and not up. That waits until all references to the [`NetDevice`] are
     /// gone, so they had better be on their way out when this returns. Context: under the RTNL.
@@ -166,7 +166,7 @@ impl<T: TunnelDriver> PinnedDrop for LinkKind<T> {
 pub(crate) fn driver_of<'a, T: TunnelDriver>(
     dev: &'a NetDevice,
     _rtnl: &'a RtnlGuard,
-) -> Option<Borrowed<'a, T>> {
+) -> Option<RcuArcBorrow<'a, T>> {
     // SAFETY: The device is valid, and the RTNL keeps its link operations.
     let kind = unsafe {
         let ops = (*dev.as_raw()).rtnl_link_ops;
@@ -188,7 +188,7 @@ pub(crate) fn driver_of<'a, T: TunnelDriver>(
 #[inline]
 pub(super) unsafe fn private<'a, T: TunnelDriver>(
     dev: *mut bindings::net_device,
-) -> Option<Borrowed<'a, T>> {
+) -> Option<RcuArcBorrow<'a, T>> {
     // SAFETY: Devices of this kind have a `Private<T>`, zeroed at first.
     let driver = unsafe {
         let private = bindings::netdev_priv(dev).cast::<Private<T>>();
@@ -322,7 +322,7 @@ unsafe fn unlink(dev: *mut bindings::net_device) {
 }
 
 /// Calls a function for each device of kind `T`, in whatever namespace it is.
-pub(crate) fn for_each<T: TunnelDriver>(rtnl: &RtnlGuard, mut f: impl FnMut(Borrowed<'_, T>)) {
+pub(crate) fn for_each<T: TunnelDriver>(rtnl: &RtnlGuard, mut f: impl FnMut(RcuArcBorrow<'_, T>)) {
     // SAFETY: The RTNL is held.
     let mut next = unsafe { *LINKS.0.get() };
     while !next.is_null() {

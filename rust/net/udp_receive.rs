@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     bindings,
-    rcu::{Borrowed, RcuArc},
+    rcu::{RcuArc, RcuArcBorrow},
 };
 
 /// Who receives the datagrams of a socket.
@@ -28,7 +28,7 @@ pub(crate) trait DatagramReceiver: Send + Sync + 'static {
     /// [`SkBuff::gso_size`]. Returns whether datagrams come in numbers.
     ///
     /// Context: softirq, RCU read side.
-    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>) -> bool
+    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>) -> bool
     where
         Self: Sized;
 }

@@ -19,7 +19,7 @@ use crate::{
         rtnl::RtnlGuard,
     },
     protocol::messages::KEY_LEN,
-    rcu::Borrowed,
+    rcu::RcuArcBorrow,
 };
 
 /// Attributes of a device (`enum wgdevice_attribute`).
@@ -154,7 +154,7 @@ pub(super) fn find<'a, const N: usize>(
     attributes: &Table<'_, N>,
     namespace: &'a Net,
     rtnl: &'a RtnlGuard,
-) -> Result<(&'a NetDevice, Borrowed<'a, Device>)> {
+) -> Result<(&'a NetDevice, RcuArcBorrow<'a, Device>)> {
     let index = attributes.get(device::IFINDEX);
     let name = attributes.get(device::IFNAME);
     find_named(index, name, namespace, rtnl)
@@ -166,7 +166,7 @@ pub(crate) fn find_named<'a>(
     name: Option<Attribute<'_>>,
     namespace: &'a Net,
     rtnl: &'a RtnlGuard,
-) -> Result<(&'a NetDevice, Borrowed<'a, Device>)> {
+) -> Result<(&'a NetDevice, RcuArcBorrow<'a, Device>)> {
     let found = match (index, name) {
         (Some(index), None) => {
             NetDevice::by_index(namespace, index.u32().ok_or(EINVAL)? as i32, rtnl)

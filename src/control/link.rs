@@ -34,7 +34,7 @@ use crate::{
         skb_list::SkbList,
     },
     protocol::messages::{DATA_MIN_LEN, PADDING_MULTIPLE},
-    rcu::{self, Borrowed, RcuArc},
+    rcu::{self, RcuArc, RcuArcBorrow},
 };
 
 impl TunnelDriver for Device {
@@ -54,13 +54,13 @@ impl TunnelDriver for Device {
         engine.open_rate_limiter()?;
         Device::new(engine, netdev, creating.id())
             .inspect(|device| {
-                events::interface_created(device);
+                events::interface_created(&**device);
                 device.lanes.enable();
             })
             .inspect_err(|_| engine.close_rate_limiter())
     }
 
-    fn open(this: Borrowed<'_, Self>, rtnl: &RtnlGuard) -> Result {
+    fn open(this: RcuArcBorrow<'_, Self>, rtnl: &RtnlGuard) -> Result {
         this.netdev.quiet_addressing(rtnl);
         let mut config = Config::lock(this);
         config.open_sockets()?;
@@ -73,7 +73,7 @@ impl TunnelDriver for Device {
         Ok(())
     }
 
-    fn stop(this: Borrowed<'_, Self>) {
+    fn stop(this: RcuArcBorrow<'_, Self>) {
         // After a grace period nobody who has seen the device up is still about to set a timer or stage
         // a packet.
         if !this.close_sockets() {
@@ -84,17 +84,17 @@ impl TunnelDriver for Device {
         drop_of_device(&this, Cause::Purged, dropped);
     }
 
-    fn transmit(this: Borrowed<'_, Self>, skb: SkBuff<Routed>) -> Result {
+    fn transmit(this: RcuArcBorrow<'_, Self>, skb: SkBuff<Routed>) -> Result {
         transmit(this, skb)
     }
 
-    fn statistics(this: Borrowed<'_, Self>, tell: &mut dyn FnMut(&'static CStr, u64)) {
+    fn statistics(this: RcuArcBorrow<'_, Self>, tell: &mut dyn FnMut(&'static CStr, u64)) {
         this.counters.tell(this.engine.under_load_ms(), tell);
     }
 
     fn uninit(this: RcuArc<Self>) {
         this.close_sockets();
-        Config::lock(this.borrow()).remove_all_peers();
+        Config::lock(this.as_arc_borrow()).remove_all_peers();
         tell::stop(&this);
         this.lanes.detach();
         // Nobody puts in jobs any more. What is being worked on goes when that is done: to wait for it would
@@ -106,7 +106,7 @@ impl TunnelDriver for Device {
         // the device, and find it without sockets, peers and keys.
         this.engine.close_rate_limiter();
         this.identity.swap(None);
-        events::interface_destroyed(&this);
+        events::interface_destroyed(&*this);
     }
 }
 
@@ -114,7 +114,7 @@ impl NamespaceExit for Device {
     fn exit(net: NetId, rtnl: &RtnlGuard) {
         link::for_each::<Device>(rtnl, |device| {
             if device.creating == net && device.orphan() {
-                events::creating_namespace_exits(&device);
+                events::creating_namespace_exits(&*device);
                 device.netdev.carrier_off();
                 let config = Config::lock(device);
                 device.close_sockets();

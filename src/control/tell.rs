@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How many peers a work item tells of before it queues itself again.
-const IN_A_ROW: usize = 64;
+const BUDGET: usize = 64;
 
 impl WorkItem<TELL> for Device {
     type Pointer = RcuArc<Self>;
@@ -32,7 +32,7 @@ impl WorkItem<TELL> for Device {
                 news.now.push(&peer);
             }
         }
-        for _ in 0..IN_A_ROW {
+        for _ in 0..BUDGET {
             let Some(peer) = news.now.pop() else { return };
             tell_of(&peer);
             cpu::cond_resched();

@@ -13,7 +13,7 @@ use crate::{
     device::{engine::Engine, Keypair},
     gfp::Gfp,
     net::{
-        skb::{Control, DatagramOut, PacketOut, Piece, SkBuff},
+        skb::{Control, DatagramOut, PacketOut, PageFrag, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{
@@ -157,17 +157,17 @@ pub(super) fn seal_single(
     )
 }
 
-/// How many pieces of memory a run takes at most: each holds half of [`RUN_BYTES`], or a message
+/// How many page fragments a run takes at most: each holds half of [`RUN_BYTES`], or a message
 /// less.
-const RUN_PIECES: usize = 3;
+const RUN_FRAGS: usize = 3;
 
-/// Memory for the messages of a run: a buffer, and pieces for it with room for `each` messages of
+/// Memory for the messages of a run: a buffer, and page fragments for it with room for `each` messages of
 /// `size` bytes. The scratch in front of a message is the end of the message before it.
 pub(super) struct RunSpace {
     datagrams: SkBuff<DatagramOut>,
-    pieces: [Option<Piece>; RUN_PIECES],
-    /// Where what is in each piece ends.
-    ends: [usize; RUN_PIECES],
+    frags: [Option<PageFrag>; RUN_FRAGS],
+    /// Where what is in each of them ends.
+    ends: [usize; RUN_FRAGS],
     each: NonZeroUsize,
     size: usize,
     /// How many messages are in it.
@@ -177,17 +177,17 @@ pub(super) struct RunSpace {
 impl RunSpace {
     /// Allocates room for `count` messages. Errors: `ENOMEM`; `EINVAL` if they are too many.
     pub(super) fn new(engine: &Engine, count: usize, size: usize) -> Result<Self> {
-        let each = (Piece::MAX - AROUND_MESSAGES)
+        let each = (PageFrag::MAX - AROUND_MESSAGES)
             .checked_div(size)
             .and_then(NonZeroUsize::new)
             .ok_or(EINVAL)?;
-        let mut pieces = [const { None }; RUN_PIECES];
+        let mut frags = [const { None }; RUN_FRAGS];
         let mut left = count;
-        for piece in &mut pieces {
+        for frag in &mut frags {
             let messages = left.min(each.get());
             if messages != 0 {
                 let bytes = AROUND_MESSAGES.saturating_add(size * messages);
-                *piece = Some(engine.local()?.piece(bytes)?);
+                *frag = Some(engine.local()?.page_frag(bytes)?);
             }
             left -= messages;
         }
@@ -196,8 +196,8 @@ impl RunSpace {
         }
         Ok(Self {
             datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?,
-            pieces,
-            ends: [0; RUN_PIECES],
+            frags,
+            ends: [0; RUN_FRAGS],
             each,
             size,
             filled: 0,
@@ -256,13 +256,13 @@ impl RunSpace {
         message: &Message<impl Fn(&mut [u8]) -> bool>,
     ) -> Result {
         let (index, nth) = (self.filled / self.each, self.filled % self.each);
-        let piece = self.pieces.get_mut(index).and_then(Option::as_mut);
-        let piece = piece.ok_or(EINVAL)?;
+        let frag = self.frags.get_mut(index).and_then(Option::as_mut);
+        let frag = frag.ok_or(EINVAL)?;
         let start = nth.saturating_mul(self.size);
         let end = start
             .saturating_add(AROUND_MESSAGES)
             .saturating_add(message.size());
-        let buffer = piece.bytes().get_mut(start..end).ok_or(EINVAL)?;
+        let buffer = frag.bytes().get_mut(start..end).ok_or(EINVAL)?;
         let before: [u8; BEFORE_HEADER] = *buffer.first_chunk().ok_or(EINVAL)?;
         message.seal_into(buffer, keypair)?;
         *buffer.first_chunk_mut().ok_or(EINVAL)? = before;
@@ -275,16 +275,16 @@ impl RunSpace {
     pub(super) fn finish(self) -> Result<SkBuff<DatagramOut>> {
         let Self {
             mut datagrams,
-            pieces,
+            frags,
             ends,
             size,
             filled,
             ..
         } = self;
-        for (piece, end) in pieces.into_iter().zip(ends) {
-            if let Some(mut piece) = piece {
-                piece.shorten(end);
-                datagrams.append(piece, BEFORE_HEADER)?;
+        for (frag, end) in frags.into_iter().zip(ends) {
+            if let Some(mut frag) = frag {
+                frag.shorten(end);
+                datagrams.append(frag, BEFORE_HEADER)?;
             }
         }
         datagrams.set_datagrams(size, filled)?;

@@ -17,13 +17,13 @@ use crate::{
         coalesce::{self, TcpRun},
         datagrams::BEFORE_HEADER,
         helper::PeerJob,
-        room::Room,
+        payload::PayloadBuffer,
         segment::IPV4_LEN,
     },
     device::{
+        bounce::BounceBuffer,
         drops::{count_of_peer, Cause},
         endpoint::Endpoint,
-        workspace::Workspace,
         Keypair, Open, Peer,
     },
     net::{
@@ -116,13 +116,13 @@ impl Job for Open {
         keypair.peer.device.counters.opened.count(messages);
         let mut packets = SkbList::new();
         if let Ok(local) = keypair.peer.device.engine.local() {
-            let mut workspace = local.shelf.take();
-            let mut opener = Opener::new(&keypair, messages, &mut workspace);
+            let mut bounce = local.bounce.take();
+            let mut opener = Opener::new(&keypair, messages, &mut bounce);
             while let Some(datagram) = datagrams.pop_front() {
                 opener.add_all(datagram);
             }
             packets = opener.finish();
-            local.shelf.put(workspace);
+            local.bounce.put(bounce);
         }
         tracepoints::batch_opened(|| {
             let (mut count, mut bytes) = (0, 0);
@@ -165,11 +165,11 @@ impl PeerJob for Open {
 /// Decrypts messages one after the other.
 struct Opener<'a> {
     keypair: &'a Keypair,
-    workspace: &'a mut Workspace,
+    bounce: &'a mut BounceBuffer,
     packets: SkbList<PacketIn>,
     /// The last packet, if others may still be merged with it.
     run: Option<Run>,
-    room: Option<Room>,
+    payload: Option<PayloadBuffer>,
     /// Whether packets may be merged at all.
     merges: bool,
     /// Whether there is one message only.
@@ -186,13 +186,13 @@ struct Run {
 }
 
 impl<'a> Opener<'a> {
-    fn new(keypair: &'a Keypair, messages: usize, workspace: &'a mut Workspace) -> Self {
+    fn new(keypair: &'a Keypair, messages: usize, bounce: &'a mut BounceBuffer) -> Self {
         Self {
             keypair,
-            workspace,
+            bounce,
             packets: SkbList::new(),
             run: None,
-            room: None,
+            payload: None,
             merges: keypair.peer.device.netdev.merges_received(),
             is_lone: messages == 1,
             more: messages,
@@ -248,7 +248,7 @@ impl<'a> Opener<'a> {
             return Some((datagram, EINVAL));
         };
         let end = BEFORE_HEADER.saturating_add(len);
-        let Ok(message) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
+        let Ok(message) = self.bounce.with_len(end.saturating_add(DataKey::SPARE)) else {
             return Some((datagram, EINVAL));
         };
         let copied = message.get_mut(BEFORE_HEADER..end).map(|bytes| {
@@ -297,7 +297,7 @@ impl<'a> Opener<'a> {
             Some(message) => message,
             None => {
                 let end = BEFORE_HEADER.saturating_add(len);
-                let Ok(copy) = self.workspace.room(end.saturating_add(DataKey::SPARE)) else {
+                let Ok(copy) = self.bounce.with_len(end.saturating_add(DataKey::SPARE)) else {
                     let (counter, packet) = open_alone(keypair, datagram, range)?;
                     control.number = counter;
                     self.put(packet, control);
@@ -315,20 +315,20 @@ impl<'a> Opener<'a> {
         let counter = header.ok_or(EBADMSG)?.counter;
         control.number = counter;
         let mut run = self.run.as_mut().filter(|run| run.may_take(&control));
-        let place = run.as_mut().and_then(|run| {
+        let destination = run.as_mut().and_then(|run| {
             let headers_len = run.tcp.headers_len();
             let is_full = self
-                .room
+                .payload
                 .as_ref()
-                .is_none_or(|room| !room.has_place(text_len));
+                .is_none_or(|payload| !payload.has_room_for(text_len));
             if is_full {
-                run.take_payload(&mut self.room);
+                run.take_payload(&mut self.payload);
                 let bytes = text_len.saturating_mul(self.more.saturating_add(1));
-                self.room = Room::alloc(&keypair.peer.device.engine, bytes).ok();
+                self.payload = PayloadBuffer::alloc(&keypair.peer.device.engine, bytes).ok();
             }
-            self.room.as_mut()?.place(headers_len, text_len)
+            self.payload.as_mut()?.destination(headers_len, text_len)
         });
-        let (Some(run), Some(mut place)) = (run, place) else {
+        let (Some(run), Some(mut destination)) = (run, destination) else {
             let netdev = &keypair.peer.device.netdev;
             let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
                 open(keypair, counter, message, opened)
@@ -336,27 +336,30 @@ impl<'a> Opener<'a> {
             self.put(packet, control);
             return Ok(());
         };
-        if let Err(e) = open(keypair, counter, message, place.bytes) {
-            place.restore();
+        if let Err(e) = open(keypair, counter, message, destination.bytes) {
+            destination.restore();
             return Err(e);
         }
-        let packet = place.bytes.get(DataKey::SCRATCH..).unwrap_or_default();
+        let packet = destination
+            .bytes
+            .get(DataKey::SCRATCH..)
+            .unwrap_or_default();
         if let Some(payload) = run.tcp.add(packet) {
-            place.restore();
+            destination.restore();
             run.control.length = run.control.length.saturating_add(control.length);
             run.control.messages += 1;
-            if let Some(room) = &mut self.room {
-                room.at += payload;
+            if let Some(buffer) = &mut self.payload {
+                buffer.at += payload;
             }
             return Ok(());
         }
         // It begins a new one.
         let netdev = &keypair.peer.device.netdev;
         let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
-            opened.copy_from_slice(place.bytes);
+            opened.copy_from_slice(destination.bytes);
             Ok(())
         });
-        place.restore();
+        destination.restore();
         self.put(packet?, control);
         Ok(())
     }
@@ -399,7 +402,7 @@ impl<'a> Opener<'a> {
         let Some(mut run) = self.run.take() else {
             return;
         };
-        run.take_payload(&mut self.room);
+        run.take_payload(&mut self.payload);
         let messages = run.control.messages as usize;
         match run.finish() {
             Ok(packet) => self.packets.push_back(packet),
@@ -433,12 +436,12 @@ impl Run {
     }
 
     /// Makes what has been decrypted part of the packet.
-    fn take_payload(&mut self, room: &mut Option<Room>) {
-        let (piece, rest) = room.take().map_or((None, None), Room::split);
-        *room = rest;
-        if let Some(piece) = piece {
-            // There is room for more pieces than a packet can need.
-            let _ = self.packet.append(piece, Room::BEFORE);
+    fn take_payload(&mut self, payload: &mut Option<PayloadBuffer>) {
+        let (frag, rest) = payload.take().map_or((None, None), PayloadBuffer::split);
+        *payload = rest;
+        if let Some(frag) = frag {
+            // There is room for more fragments than a packet can need.
+            let _ = self.packet.append(frag, PayloadBuffer::BEFORE);
         }
     }
 

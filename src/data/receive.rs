@@ -36,11 +36,11 @@ use crate::{
         replay::ReplayWindow,
     },
     queueing::queue::Next,
-    rcu::{read_lock, Borrowed, Guard, RcuArc},
+    rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
 impl DatagramReceiver for Device {
-    fn receive(this: Borrowed<'_, Self>, skb: SkBuff<DatagramIn>) -> bool {
+    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>) -> bool {
         let many = datagram(this, skb);
         this.inflow.note(many)
     }
@@ -50,7 +50,7 @@ impl DatagramReceiver for Device {
 /// usual when two parties take turns.
 ///
 /// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
-fn datagram(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>) -> bool {
+fn datagram(device: RcuArcBorrow<'_, Device>, skb: SkBuff<DatagramIn>) -> bool {
     let guard = read_lock();
     match start_of(&skb) {
         Some((Kind::Data, index)) => return data(device, skb, index, &guard),
@@ -106,7 +106,12 @@ fn start_at(skb: &SkBuff<DatagramIn>, at: usize, len: usize) -> Option<(Kind, u3
 }
 
 /// Puts data messages into the queue of their peer. Returns whether it is flooded.
-fn data(device: Borrowed<'_, Device>, skb: SkBuff<DatagramIn>, index: u32, guard: &Guard) -> bool {
+fn data(
+    device: RcuArcBorrow<'_, Device>,
+    skb: SkBuff<DatagramIn>,
+    index: u32,
+    guard: &Guard,
+) -> bool {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
         drop_of_device(&device, Cause::UnknownIndex, skb);
         return false;
@@ -332,7 +337,7 @@ fn accept(
     let messages = messages as usize;
     let message_len = length as usize + messages * DATA_MIN_LEN;
     if length == 0 {
-        events::keepalive_received(peer);
+        events::keepalive_received(&**peer);
         netdev.count_received(messages, message_len);
         packet.consume();
         return message_len;
@@ -349,7 +354,7 @@ fn accept(
             let owner = source.and_then(|source| device.peer_of(source, guard));
             if !owner.is_some_and(|owner| owner.is(peer)) {
                 if let Some(source) = source {
-                    events::source_not_allowed(peer, source);
+                    events::source_not_allowed(&**peer, source);
                 }
                 drop_of_peer(peer, Cause::SourceNotAllowed, packet);
                 return 0;
@@ -359,15 +364,15 @@ fn accept(
             message_len
         }
         Ok(_) => {
-            events::inner_length_wrong(peer);
+            events::inner_length_wrong(&**peer);
             drop_of_peer(peer, Cause::InnerTruncated, packet);
             0
         }
         Err(cause) => {
             if cause == Cause::InnerHeader {
-                events::inner_length_wrong(peer);
+                events::inner_length_wrong(&**peer);
             } else {
-                events::inner_not_ip(peer);
+                events::inner_not_ip(&**peer);
             }
             drop_of_peer(peer, cause, packet);
             0

@@ -34,7 +34,7 @@ use crate::{
         DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME,
     },
     queueing::queue::{Next, OrderedQueue, Pushed},
-    rcu::{read_lock, Borrowed, Guard, RcuArc},
+    rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
 /// A packet with more bytes than this is worth another CPU's attention.
@@ -42,7 +42,7 @@ const OFFLOAD_BYTES: usize = 4096;
 
 /// How many bytes are sent in a row: as many as the largest packet has. Nothing else runs in
 /// softirq on the CPU meanwhile.
-const IN_A_ROW: usize = 64 * 1024;
+const BUDGET: usize = 64 * 1024;
 
 /// A packet that is being sent through more devices than this at once is in its third tunnel or
 /// deeper: a tunnel counts twice, as a device and as a tunnel, but that in whose work item sending began
@@ -56,11 +56,11 @@ const DEEP: u32 = 3;
 /// `EPROTONOSUPPORT` if it is not IP, `ENOKEY` if no peer has its destination among its allowed
 /// IPs, `EDESTADDRREQ` if that peer's endpoint is unknown; the latter two tell the sender by ICMP.
 /// `ELOOP` if the packet is a datagram for the very peer that it is routed to.
-pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) -> Result {
+pub(crate) fn transmit(device: RcuArcBorrow<'_, Device>, mut skb: SkBuff<Routed>) -> Result {
     let guard = read_lock();
     let netdev = &device.netdev;
     let Some(protocol) = skb.ip_protocol() else {
-        events::not_ip(&device);
+        events::not_ip(&*device);
         drop_of_device(&device, Cause::NotIp, skb);
         return Err(EPROTONOSUPPORT);
     };
@@ -87,7 +87,7 @@ pub(crate) fn transmit(device: Borrowed<'_, Device>, mut skb: SkBuff<Routed>) ->
     };
     if peer.outgoing.is_delivering_here() {
         // Sending to the peer leads here.
-        events::endpoint_is_behind_itself(&peer);
+        events::endpoint_is_behind_itself(&*peer);
         drop_of_peer(&peer, Cause::Loop, skb);
         return Err(ELOOP);
     }
@@ -139,7 +139,7 @@ fn find_peer(
     let destination = protocol.destination(skb.network_header());
     let peer = destination
         .and_then(|destination| device.peer_of(destination, guard))
-        .and_then(Borrowed::upgrade)
+        .and_then(RcuArcBorrow::upgrade)
         .ok_or_else(|| {
             if let Some(destination) = destination {
                 events::no_peer(device, destination);
@@ -147,7 +147,7 @@ fn find_peer(
             None
         })?;
     if peer.endpoint().is_none() {
-        events::no_endpoint(&peer);
+        events::no_endpoint(&*peer);
         return Err(Some(peer));
     }
     Ok(peer)
@@ -211,7 +211,7 @@ pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
     if peer.staged.is_empty() {
         // A message without a packet.
         if let Ok(empty) = SkBuff::empty(Gfp::Atomic) {
-            events::keepalive_sent(peer);
+            events::keepalive_sent(&**peer);
             let mut packets = SkbList::new();
             packets.push_back(empty);
             let guard = read_lock();
@@ -256,7 +256,7 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
     };
     let is_collected = !is_large && peer.pace.is_busy(parts);
     if !is_large && !is_collected && transmit_depth() <= DEEP {
-        match peer.outgoing.run_alone(input, IN_A_ROW, deliver) {
+        match peer.outgoing.run_alone(input, BUDGET, deliver) {
             Ok(next) => return call_if(peer, next),
             Err(back) => input = back,
         }
@@ -296,7 +296,7 @@ fn see_to(peer: &RcuArc<Peer>, pushed: &Pushed, is_large: bool) {
     } else if is_large && helper::send::<Seal>(peer) {
         // It calls who sends.
     } else if pushed.home == kernel::cpu::CpuId::current().as_u32() {
-        call_if(peer, peer.outgoing.run(IN_A_ROW, deliver));
+        call_if(peer, peer.outgoing.run(BUDGET, deliver));
     } else {
         helper::help::<Seal>(peer, 1);
     }
@@ -325,7 +325,7 @@ impl WorkItem<SEND> for Peer {
     type Pointer = RcuArc<Self>;
 
     fn run(this: RcuArc<Self>) {
-        call_if(&this, this.outgoing.run(IN_A_ROW, deliver));
+        call_if(&this, this.outgoing.run(BUDGET, deliver));
     }
 }
 

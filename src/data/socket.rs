@@ -328,7 +328,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
         peer.replace_endpoint_if(&endpoint, changed);
     }
     let sent = sent.inspect_err(|e| {
-        events::no_route(device, endpoint.remote(), *e);
+        events::no_route(&**device, endpoint.remote(), *e);
         drop_of_peer(peer, Cause::NoRoute, packets);
     })?;
     let _ = peer.tx_bytes.fetch_add(sent.bytes as u64, Relaxed);

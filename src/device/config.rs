@@ -24,12 +24,12 @@ use crate::{
         cookie::MacKeys,
         noise::{PublicKey, StaticIdentity},
     },
-    rcu::{Borrowed, RcuArc},
+    rcu::{RcuArc, RcuArcBorrow},
 };
 
 /// A device's configuration, locked.
 pub(crate) struct Config<'g> {
-    pub(super) this: Borrowed<'g, Device>,
+    pub(super) this: RcuArcBorrow<'g, Device>,
     pub(super) configured: LockGuard<'g, Configured, MutexBackend>,
     /// The peers that were removed since it was locked.
     pub(super) removed: RBTree<u64, Member>,
@@ -37,7 +37,7 @@ pub(crate) struct Config<'g> {
 
 impl<'g> Config<'g> {
     /// Locks the configuration of a device. Context: process context.
-    pub(crate) fn lock(device: Borrowed<'g, Device>) -> Self {
+    pub(crate) fn lock(device: RcuArcBorrow<'g, Device>) -> Self {
         Self {
             this: device,
             configured: device.get().configured.lock(),

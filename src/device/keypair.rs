@@ -21,7 +21,7 @@ use crate::{
         noise::SessionKeys,
         replay::{Path, ReplayWindow},
     },
-    rcu::{read_lock, Borrowed, Guard, RcuArc, RcuSlot},
+    rcu::{read_lock, Guard, RcuArc, RcuArcBorrow, RcuSlot},
     sync::new_spinlock_bh,
     timer, tracepoints,
 };
@@ -136,7 +136,7 @@ impl Keypairs {
 
     /// Returns the keypair that messages are sent with.
     #[inline]
-    pub(crate) fn current<'g>(&'g self, guard: &'g Guard) -> Option<Borrowed<'g, Keypair>> {
+    pub(crate) fn current<'g>(&'g self, guard: &'g Guard) -> Option<RcuArcBorrow<'g, Keypair>> {
         self.current.get(guard)
     }
 
@@ -235,7 +235,7 @@ fn add_up(path: &mut Path, retired: &[Option<RcuArc<Keypair>>]) {
 fn retire<const N: usize>(mut keypairs: [Option<RcuArc<Keypair>>; N]) {
     for keypair in &mut keypairs {
         if let Some(keypair) = keypair.take() {
-            events::keypair_destroyed(&keypair);
+            events::keypair_destroyed(&*keypair);
             tracepoints::session_ended(|| keypair.told());
             keypair.peer.device.indices.remove(keypair.local_id);
         }

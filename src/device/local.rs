@@ -10,8 +10,8 @@ use kernel::{
 };
 
 use crate::{
-    device::workspace::Shelf,
-    net::skb::{Piece, PiecePool},
+    device::bounce::BounceCache,
+    net::skb::{PageFrag, PagePool},
     sync::{new_spinlock_bh, SpinLockBh},
 };
 
@@ -23,9 +23,9 @@ pub(crate) struct Local {
     is_at_once: Atomic<bool>,
     /// Where messages are decrypted from.
     #[pin]
-    pub(crate) shelf: Shelf,
+    pub(crate) bounce: BounceCache,
     #[pin]
-    pieces: SpinLockBh<PiecePool>,
+    page_pool: SpinLockBh<PagePool>,
 }
 
 impl Local {
@@ -33,14 +33,14 @@ impl Local {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             is_at_once: Atomic::new(false),
-            shelf <- Shelf::new(),
-            pieces <- new_spinlock_bh!(PiecePool::new()?, "Local::pieces"),
+            bounce <- BounceCache::new(),
+            page_pool <- new_spinlock_bh!(PagePool::new()?, "Local::page_pool"),
         })
     }
 
-    /// Allocates memory for parts of packets. Context: any but hard interrupts. Errors: as [`PiecePool::alloc`].
-    pub(crate) fn piece(&self, len: usize) -> Result<Piece> {
-        self.pieces.lock().alloc(len)
+    /// Allocates memory for parts of packets. Context: any but hard interrupts. Errors: as [`PagePool::alloc`].
+    pub(crate) fn page_frag(&self, len: usize) -> Result<PageFrag> {
+        self.page_pool.lock().alloc(len)
     }
 
     /// Calls a function that delivers a packet at once, unless this is called by what such a packet led to: the stack is

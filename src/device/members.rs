@@ -52,7 +52,7 @@ impl Config<'_> {
             return Err(e);
         }
         self.configured.peer_count += 1;
-        events::peer_created(&peer);
+        events::peer_created(&*peer);
         note(&peer, News::New);
         Ok(peer)
     }

@@ -17,7 +17,7 @@ use crate::{
     events,
     net::skb::{DatagramIn, SkBuff},
     protocol::messages::{Kind, MAX_QUEUED_HANDSHAKES},
-    rcu::{Borrowed, RcuArc},
+    rcu::{RcuArc, RcuArcBorrow},
 };
 
 /// How many CPUs make handshakes for one device at once.
@@ -57,7 +57,7 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
 /// Context: softirq.
-pub(crate) fn queue(device: Borrowed<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
+pub(crate) fn queue(device: RcuArcBorrow<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
     device.counters.received.count(kind);
     // Without good random numbers no answer can be given.
     if !random_is_ready() {
@@ -67,7 +67,7 @@ pub(crate) fn queue(device: Borrowed<'_, Device>, kind: Kind, skb: SkBuff<Datagr
     let mut queued = device.handshakes.lock();
     if queued.len() >= MAX_QUEUED_HANDSHAKES {
         drop(queued);
-        events::handshake_queue_full(&device);
+        events::handshake_queue_full(&*device);
         drop_of_device(&device, Cause::HandshakeQueueFull, skb);
         return;
     }

@@ -11,7 +11,7 @@ use crate::{
     device::types::{Device, Identity, IndexEntry, Keypair, Peer},
     gfp::Gfp,
     protocol::noise::PublicKey,
-    rcu::{self, Borrowed, Guard, RcuArc},
+    rcu::{self, Guard, RcuArc, RcuArcBorrow},
 };
 
 impl Device {
@@ -28,7 +28,7 @@ impl Device {
         &'g self,
         address: IpAddr,
         guard: &'g Guard,
-    ) -> Option<Borrowed<'g, Peer>> {
+    ) -> Option<RcuArcBorrow<'g, Peer>> {
         match address {
             IpAddr::V4(v4) => self.allowed_ips.lookup_v4(v4.octets(), guard),
             IpAddr::V6(v6) => self.allowed_ips.lookup_v6(v6.octets(), guard),
@@ -46,7 +46,7 @@ impl Device {
         &'g self,
         index: u32,
         guard: &'g Guard,
-    ) -> Option<Borrowed<'g, IndexEntry>> {
+    ) -> Option<RcuArcBorrow<'g, IndexEntry>> {
         self.indices.get(self.index_seal.unseal(index), guard)
     }
 
@@ -56,9 +56,9 @@ impl Device {
         &'g self,
         index: u32,
         guard: &'g Guard,
-    ) -> Option<Borrowed<'g, Keypair>> {
+    ) -> Option<RcuArcBorrow<'g, Keypair>> {
         match self.index_entry(index, guard)?.get() {
-            IndexEntry::Session(keypair) => Some(keypair.borrow()),
+            IndexEntry::Session(keypair) => Some(keypair.as_arc_borrow()),
             IndexEntry::Handshake(_) => None,
         }
     }

@@ -39,5 +39,5 @@ pub(crate) fn finish_removal(peer: &RcuArc<Peer>) {
     peer.keypairs.clear();
     peer.drop_staged();
     peer.drop_routes();
-    events::peer_destroyed(peer);
+    events::peer_destroyed(&**peer);
 }

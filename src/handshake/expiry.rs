@@ -36,25 +36,25 @@ impl TimerExpired<ALARM> for Peer {
 fn carry_out(peer: &RcuArc<Peer>, action: Action) {
     match action {
         Action::RetryHandshake(attempt) => {
-            events::handshake_retried(peer, attempt);
+            events::handshake_retried(&**peer, attempt);
             // Perhaps it is the source address that makes the packets get lost.
             peer.forget_source();
             request(peer, Request::RetryHandshake);
         }
         Action::GiveUp => {
-            events::handshake_given_up(peer, MAX_HANDSHAKE_ATTEMPTS + 2);
+            events::handshake_given_up(&**peer, MAX_HANDSHAKE_ATTEMPTS + 2);
             peer.counters.given_up.add(1);
             note(peer, News::HandshakeFailed);
             peer.drop_staged();
         }
         Action::SendKeepalive => send_keepalive(peer),
         Action::BeginHandshake => {
-            events::peer_is_silent(peer);
+            events::peer_is_silent(&**peer);
             peer.forget_source();
             request(peer, Request::BeginHandshake);
         }
         Action::EraseKeys => {
-            events::keys_erased(peer);
+            events::keys_erased(&**peer);
             request(peer, Request::EraseKeys);
         }
     }

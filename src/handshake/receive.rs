@@ -25,7 +25,7 @@ use crate::{
         messages::{CookieReply, Initiation, Kind, Response, INITIATION_LEN, UNDER_LOAD_QUEUED},
         noise::{open_initiation, Rejected},
     },
-    rcu::{read_lock, Borrowed, RcuArc},
+    rcu::{read_lock, RcuArc, RcuArcBorrow},
     timer, tracepoints,
 };
 
@@ -43,15 +43,15 @@ pub(super) fn handle(
     let kind = Kind::of_message(message).ok_or(Cause::NotMessage)?;
     let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
     if kind == Kind::CookieReply {
-        events::cookie_reply_received(device, from.remote());
+        events::cookie_reply_received(&**device, from.remote());
         return CookieReply::parse(message)
             .ok_or(Cause::NotMessage)
             .and_then(|reply| consume_cookie_reply(device, &reply))
-            .inspect_err(|_| events::invalid_cookie_reply(device, from.remote()));
+            .inspect_err(|_| events::invalid_cookie_reply(&**device, from.remote()));
     }
     let identity = device.identity.load().ok_or(Cause::HandshakeNotReady)?;
     if !identity.macs.mac1_is_valid(message) {
-        events::invalid_mac1(device, from.remote());
+        events::invalid_mac1(&**device, from.remote());
         return Err(Cause::BadMac1);
     }
     if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED) {
@@ -67,8 +67,8 @@ pub(super) fn handle(
         Kind::CookieReply | Kind::Data => Err(Cause::NotMessage),
     })
     .inspect_err(|_| match kind {
-        Kind::Initiation => events::invalid_initiation(device, from.remote()),
-        _ => events::invalid_response(device, from.remote()),
+        Kind::Initiation => events::invalid_initiation(&**device, from.remote()),
+        _ => events::invalid_response(&**device, from.remote()),
     })?;
     let softirqs = cpu::SoftirqsDisabled::new();
     device.netdev.count_received(1, message.len());
@@ -105,7 +105,7 @@ fn passes_under_load(
         if device.engine.allow_handshake(namespace, &from.ip()) {
             return Ok(());
         }
-        events::handshakes_too_fast(device, from.remote());
+        events::handshakes_too_fast(&**device, from.remote());
         return Err(Cause::RateLimited);
     }
     let sender = message.get(4..8).and_then(|bytes| bytes.first_chunk());
@@ -114,7 +114,7 @@ fn passes_under_load(
             .macs
             .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
         if let Ok(skb) = message_buffer(&reply.to_bytes(), 0) {
-            events::cookie_reply_sent(device, from.remote());
+            events::cookie_reply_sent(&**device, from.remote());
             count_sent(device, 0, Kind::CookieReply);
             // A reply that cannot be sent is like one that got lost.
             let _ = send_reply(device, *from, skb);
@@ -177,7 +177,7 @@ fn consume_initiation(
     }
     authenticated(&peer, from);
     peer.counters.initiations_received.add(1);
-    events::initiation_received(&peer);
+    events::initiation_received(&*peer);
     send_response(&peer);
     Ok(peer)
 }
@@ -194,7 +194,7 @@ fn consume_response(
         let guard = read_lock();
         match device
             .index_entry(response.receiver, &guard)
-            .map(Borrowed::get)
+            .map(RcuArcBorrow::get)
         {
             Some(IndexEntry::Handshake(peer)) => peer.clone(),
             Some(IndexEntry::Session(_)) | None => return Err(Cause::HandshakeUnknownIndex),
@@ -213,7 +213,7 @@ fn consume_response(
         let id = exchange.id.take().ok_or(Cause::HandshakeTooLate)?;
         begin_session(&peer, &mut exchange, id)
     };
-    events::response_received(&peer);
+    events::response_received(&*peer);
     if begun.is_ok() {
         timers::session_derived(&peer);
         timers::handshake_completed(&peer);

@@ -46,7 +46,7 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
             return;
         }
     };
-    events::initiation_sent(peer);
+    events::initiation_sent(&**peer);
     count_sent(&peer.device, peer.id, Kind::Initiation);
     peer.counters.initiations_sent.add(1);
     timers::authenticated_sent(peer);
@@ -115,7 +115,7 @@ pub(super) fn send_response(peer: &RcuArc<Peer>) {
         response.to_bytes()
     };
     stamp(peer, &mut message);
-    events::response_sent(peer);
+    events::response_sent(&**peer);
     count_sent(device, peer.id, Kind::Response);
     timers::session_derived(peer);
     timers::authenticated_sent(peer);
@@ -153,7 +153,7 @@ pub(super) fn begin_session(peer: &RcuArc<Peer>, exchange: &mut Exchange, id: u3
         .and_then(|keypair| {
             let entry = RcuArc::new(IndexEntry::Session(keypair.clone()))?;
             indices.replace(id, entry);
-            events::keypair_created(&keypair);
+            events::keypair_created(&*keypair);
             tracepoints::session_begun(|| keypair.told());
             peer.prepare_routes();
             peer.keep_keys();

@@ -20,12 +20,12 @@ use crate::{
 /// How many messages and requests a work item handles before it queues itself again: other devices
 /// have their turn then, and whoever waits for the work queue, such as a suspension, must not wait
 /// for as long as messages come in.
-const IN_A_ROW: usize = 64;
+const BUDGET: usize = 64;
 
 /// Handles messages in the queue, and does what peers have requested. Returns whether there may be
 /// more.
 fn work(device: &RcuArc<Device>) -> bool {
-    for _ in 0..IN_A_ROW {
+    for _ in 0..BUDGET {
         // In turn: neither has to wait until nothing is left of the other.
         let handled = handle_next(device);
         let requested = device.requests.pop();

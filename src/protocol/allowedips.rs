@@ -18,7 +18,7 @@
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::rcu::{AllocError, Borrowed, Guard, RcuArc, RcuSlot};
+use crate::rcu::{AllocError, Guard, RcuArc, RcuArcBorrow, RcuSlot};
 
 /// An IP address as a number, its first bit the most significant one.
 pub(crate) trait Address: Copy + Eq + Send + Sync + 'static {
@@ -155,7 +155,7 @@ impl<A: Address, P: Send + Sync + 'static> Trie<A, P> {
     }
 
     #[inline]
-    fn lookup<'g>(&'g self, address: A, guard: &'g Guard) -> Option<Borrowed<'g, P>> {
+    fn lookup<'g>(&'g self, address: A, guard: &'g Guard) -> Option<RcuArcBorrow<'g, P>> {
         let mut longest = None;
         let mut slot = &self.0;
         while let Some(node) = slot.get(guard) {
@@ -387,7 +387,7 @@ impl<P: Send + Sync + 'static> AllowedIps<P> {
         &'g self,
         address: [u8; 4],
         guard: &'g Guard,
-    ) -> Option<Borrowed<'g, P>> {
+    ) -> Option<RcuArcBorrow<'g, P>> {
         self.v4.lookup(u32::from_be_bytes(address), guard)
     }
 
@@ -397,7 +397,7 @@ impl<P: Send + Sync + 'static> AllowedIps<P> {
         &'g self,
         address: [u8; 16],
         guard: &'g Guard,
-    ) -> Option<Borrowed<'g, P>> {
+    ) -> Option<RcuArcBorrow<'g, P>> {
         self.v6.lookup(u128::from_be_bytes(address), guard)
     }
 }

@@ -71,10 +71,10 @@ impl Pace {
     }
 }
 
-/// Whether datagrams come to a device in numbers: whether more have come in from a peer, in this moment or the one before,
+/// Whether datagrams come to a device in numbers: whether more have come in from a peer, in this period or the one before,
 /// than is usual when two parties take turns.
 pub(crate) struct Inflow {
-    /// The last moment in which they did.
+    /// The last period in which they did.
     last: Atomic<i32>,
 }
 
@@ -88,10 +88,10 @@ impl Inflow {
 
     /// Notes whether the peer of a datagram is flooded. Returns whether they come in numbers now.
     ///
-    /// Written once in a moment, and not for each datagram.
+    /// Written once in a period, and not for each datagram.
     #[inline]
     pub(crate) fn note(&self, is_flooded: bool) -> bool {
-        let now = timer::moment(MOMENT) as i32;
+        let now = timer::period(PERIOD) as i32;
         let last = self.last.load(Relaxed);
         if is_flooded && last != now {
             self.last.store(now, Relaxed);
@@ -100,25 +100,25 @@ impl Inflow {
     }
 }
 
-/// The length of a moment in milliseconds.
-const MOMENT: u32 = 4;
+/// The length of a period in milliseconds: the clock of all that is counted here.
+const PERIOD: u32 = 4;
 
 /// How many more packets are sent to a peer than come from it, or the other way round.
 ///
 /// Two parties that take turns wait for each other, and nothing is to be gained by making them wait
-/// longer. Whoever sends without waiting for answers has more to send, and a moment's patience
+/// longer. A sender that does not wait for answers has more to send, and to collect its packets for a work item
 /// makes all of it cheaper. What tells them apart is that surplus.
 ///
-/// One number holds the moment (32 bits), the surplus in it (31 bits) and whether it was large in
-/// the moment before (one bit).
+/// One number holds the period (32 bits), the surplus in it (31 bits) and whether it was large in
+/// the period before (one bit).
 struct Surplus(Atomic<i64>);
 
 impl Surplus {
-    /// A surplus of so many packets in a moment is large.
+    /// A surplus of so many packets in a period is large.
     const LARGE: i64 = 32;
     const MOST: i64 = 0x7fff_ffff;
 
-    /// The surplus of this moment, and whether it was large in the moment before.
+    /// The surplus of this period, and whether it was large in the period before.
     fn look(&self, now: u32) -> (i64, bool) {
         let seen = self.0.load(Relaxed);
         let (surplus, was_large) = (seen >> 1 & Self::MOST, seen & 1 != 0);
@@ -135,10 +135,10 @@ impl Surplus {
         self.0.store(noted, Relaxed);
     }
 
-    /// Adds packets. Returns whether the surplus is large, or was in the moment before.
+    /// Adds packets. Returns whether the surplus is large, or was in the period before.
     #[inline]
     fn is_large_with(&self, packets: usize) -> bool {
-        let now = timer::moment(MOMENT);
+        let now = timer::period(PERIOD);
         let (surplus, was_large) = self.look(now);
         let packets = i64::try_from(packets).unwrap_or(Self::MOST);
         let surplus = surplus.saturating_add(packets).min(Self::MOST);
@@ -149,7 +149,7 @@ impl Surplus {
     /// Takes packets that went the other way off.
     #[inline]
     fn reduce(&self, packets: usize) {
-        let now = timer::moment(MOMENT);
+        let now = timer::period(PERIOD);
         let (surplus, was_large) = self.look(now);
         if surplus != 0 {
             let packets = i64::try_from(packets).unwrap_or(Self::MOST);
@@ -160,7 +160,7 @@ impl Surplus {
 
 /// How much is sent to a peer.
 ///
-/// One number holds the moment (16 bits) and the bytes that were sent in it and in the one before (24 bits
+/// One number holds the period (16 bits) and the bytes that were sent in it and in the one before (24 bits
 /// each, in units of 64).
 struct Rate(Atomic<i64>);
 
@@ -168,7 +168,7 @@ impl Rate {
     const UNIT: u64 = 64;
     const MOST: u64 = 0xff_ffff;
 
-    /// What was sent in this moment and in the one before, in units.
+    /// What was sent in this period and in the one before, in units.
     fn look(&self, now: u16) -> (u64, u64) {
         let seen = self.0.load(Relaxed) as u64;
         let (this, before) = (seen >> 24 & Self::MOST, seen & Self::MOST);
@@ -182,7 +182,7 @@ impl Rate {
     /// Two CPUs may count one packet only: it is a guess anyway.
     #[inline]
     fn count(&self, bytes: usize) {
-        let now = timer::moment(MOMENT) as u16;
+        let now = timer::period(PERIOD) as u16;
         let (this, before) = self.look(now);
         let this = (bytes as u64 / Self::UNIT).saturating_add(this + 1);
         let noted = u64::from(now) << 48 | this.min(Self::MOST) << 24 | before;
@@ -190,8 +190,8 @@ impl Rate {
     }
 
     fn bytes_a_ms(&self) -> usize {
-        let (this, before) = self.look(timer::moment(MOMENT) as u16);
-        (this.max(before) * Self::UNIT / u64::from(MOMENT)) as usize
+        let (this, before) = self.look(timer::period(PERIOD) as u16);
+        (this.max(before) * Self::UNIT / u64::from(PERIOD)) as usize
     }
 }
 

@@ -23,7 +23,7 @@
 //!
 //! The queue has a home for as long as there is anything in it: the CPU that put in the first job. Where it matters
 //! which CPU delivers, owners come on that one only. A queue that holds too much moves to the CPU that puts in more.
-//! An empty queue into which much was put at home stays there for a moment: the CPU may still have that before it, in a
+//! An empty queue into which much was put at home stays there for one to two periods (4 to 8 ms): the CPU may still have that before it, in a
 //! queue of its own, and what another CPU delivers would overtake it.
 
 #![forbid(unsafe_code)]
@@ -41,8 +41,8 @@ use crate::{
     timer,
 };
 
-/// How long a moment is, in milliseconds.
-const MOMENT: u32 = 4;
+/// The length of a period in milliseconds, by which it is told how long ago much was put in.
+const PERIOD: u32 = 4;
 
 /// What is done in a queue.
 pub(crate) trait Job: 'static {
@@ -62,7 +62,7 @@ pub(crate) trait Job: 'static {
     /// as above.
     fn join(first: &mut Self::Input, second: Self::Input) -> core::result::Result<(), Self::Input>;
 
-    /// Returns whether this is much, after which a queue stays at home for a moment.
+    /// Returns whether this is much, after which a queue stays at home for one to two periods.
     fn is_much(input: &Self::Input) -> bool;
 
     /// Does the work. Context: process context or softirq, any CPU.
@@ -93,7 +93,7 @@ struct State<J: Job> {
     is_delivering: bool,
     called: bool,
     home: u32,
-    /// The moment in which much was put in at home.
+    /// The period in which much was put in at home.
     settled: Option<u32>,
 }
 
@@ -128,14 +128,14 @@ enum Task<J: Job> {
 impl<J: Job> State<J> {
     /// Returns whether the queue, which is empty, must stay at home because that is another CPU than this.
     fn is_settled_elsewhere(&self, here: u32) -> bool {
-        let is_recent = |then| timer::moment(MOMENT).wrapping_sub(then) <= 1;
+        let is_recent = |then| timer::period(PERIOD).wrapping_sub(then) <= 1;
         self.home != here && self.settled.is_some_and(is_recent)
     }
 
     /// A job is put in at home.
     fn settle(&mut self, input: &J::Input) {
         if J::is_much(input) {
-            self.settled = Some(timer::moment(MOMENT));
+            self.settled = Some(timer::period(PERIOD));
         }
     }
 

@@ -17,13 +17,13 @@ mod datagram_in;
 mod datagram_out;
 mod packet_in;
 mod packet_out;
-mod piece;
+mod page_pool;
 mod protocol;
 
-use self::piece::Made;
+use self::page_pool::Made;
 pub(crate) use self::{
     packet_out::Flow,
-    piece::{Piece, PiecePool},
+    page_pool::{PageFrag, PagePool},
     protocol::Protocol,
 };
 

@@ -2,7 +2,7 @@
 
 //! Clocks that stand still.
 
-/// It is always the same moment.
-pub(crate) fn moment(_ms: u32) -> u32 {
+/// It is always the same period.
+pub(crate) fn period(_ms: u32) -> u32 {
     0
 }

@@ -245,7 +245,7 @@ fn run_with(
         let jobs = steps.iter().flatten().filter(|step| **step != Come);
         assert_eq!(entered.len(), jobs.count(), "some are lost");
         if settles {
-            // Once CPU 0 has delivered what it put in, nobody else delivers for the rest of the moment.
+            // Once CPU 0 has delivered what it put in, nobody else delivers for the rest of the period.
             let deliverers = world.deliverers.take();
             let settled = deliverers.iter().position(|by| *by == (0, 0));
             let after = deliverers.iter().skip(settled.unwrap_or(usize::MAX));

@@ -2,7 +2,7 @@
 
 //! Memory for parts of packets.
 //!
-//! Locking: none; a piece has one owner. Its memory goes with the last packet that has a part of it.
+//! Locking: none; a fragment has one owner. Its memory goes with the last packet that has a part of it.
 
 use core::{mem::ManuallyDrop, ptr::NonNull};
 use kernel::{error::from_err_ptr, prelude::*};
@@ -10,26 +10,26 @@ use kernel::{error::from_err_ptr, prelude::*};
 use super::{Keepable, SkBuff};
 use crate::bindings;
 
-/// A kind of buffer that is made here, and that has no clones which would share its pieces.
+/// A kind of buffer that is made here, and that has no clones which would share its fragments.
 pub(crate) trait Made: Keepable {}
 
-/// Memory for a piece of a packet.
+/// Memory for a fragment of a packet.
 ///
 /// # Invariants
 ///
-/// `data` points at `len` bytes in pages of a [`PiecePool`], on which this object owns a use, and nobody else uses these
+/// `data` points at `len` bytes in pages of a [`PagePool`], on which this object owns a use, and nobody else uses these
 /// bytes. `size` bytes of the pages are accounted to it.
-pub(crate) struct Piece {
+pub(crate) struct PageFrag {
     data: NonNull<u8>,
     len: usize,
     size: usize,
 }
 
 // SAFETY: It is memory of the kernel's, which belongs to no CPU.
-unsafe impl Send for Piece {}
+unsafe impl Send for PageFrag {}
 
-impl Piece {
-    /// The most bytes that a piece can have: as many as the page allocator keeps at hand.
+impl PageFrag {
+    /// The most bytes that a fragment can have: as many as the page allocator keeps at hand.
     pub(crate) const MAX: usize = 32768;
 
     /// Gives up the bytes from `len` on.
@@ -38,7 +38,7 @@ impl Piece {
         self.len = self.len.min(len);
     }
 
-    /// Returns how many bytes the piece has.
+    /// Returns how many bytes the frag has.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -49,7 +49,7 @@ impl Piece {
         let rest = self.len.checked_sub(at).filter(|rest| *rest != 0)?;
         // SAFETY: The pages are of a pool, and there is a use of them.
         unsafe { bindings::page_pool_ref_va(self.data.as_ptr().cast()) };
-        // INVARIANT: The bytes are shared out, each of them to one piece, and so is what is accounted; the new one's
+        // INVARIANT: The bytes are shared out, each of them to one fragment, and so is what is accounted; the new one's
         // use was just taken.
         let first = Self {
             data: self.data,
@@ -71,27 +71,27 @@ impl Piece {
     }
 }
 
-impl Drop for Piece {
+impl Drop for PageFrag {
     fn drop(&mut self) {
         // SAFETY: The use is ours and given up here.
         unsafe { bindings::page_pool_put_va(self.data.as_ptr().cast()) };
     }
 }
 
-/// Where pieces come from, and where their pages go when the packets that they went into are gone (`struct page_pool`).
+/// Where fragments come from, and where their pages go when the packets that they went into are gone (`struct page_pool`).
 /// That saves allocating them, and the zeroing that goes with it on a kernel with `init_on_alloc`.
 ///
 /// C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 ///
 /// # Invariants
 ///
-/// The pool is valid, has pages of [`Piece::MAX`] bytes, and nobody else takes anything from it.
-pub(crate) struct PiecePool(NonNull<bindings::page_pool>);
+/// The pool is valid, has pages of [`PageFrag::MAX`] bytes, and nobody else takes anything from it.
+pub(crate) struct PagePool(NonNull<bindings::page_pool>);
 
 // SAFETY: The pool belongs to no CPU and no NAPI instance.
-unsafe impl Send for PiecePool {}
+unsafe impl Send for PagePool {}
 
-impl PiecePool {
+impl PagePool {
     /// How many pages the pool keeps at most: those of a large TCP window.
     const MOST: u32 = 64;
 
@@ -100,7 +100,7 @@ impl PiecePool {
         let mut params = bindings::page_pool_params::default();
         params.__bindgen_anon_1.__bindgen_anon_1 =
             bindings::page_pool_params__bindgen_ty_1__bindgen_ty_1 {
-                order: Piece::MAX.ilog2() - kernel::page::PAGE_SIZE.ilog2(),
+                order: PageFrag::MAX.ilog2() - kernel::page::PAGE_SIZE.ilog2(),
                 pool_size: Self::MOST,
                 nid: bindings::NUMA_NO_NODE,
                 ..Default::default()
@@ -111,18 +111,18 @@ impl PiecePool {
         Ok(Self(NonNull::new(pool).ok_or(ENOMEM)?))
     }
 
-    /// Allocates a piece, with whatever the memory held before: who sends any of it must write that first.
+    /// Allocates a fragment, with whatever the memory held before: who sends any of it must write that first.
     ///
-    /// Context: any but hard interrupts. Errors: `ENOMEM`, also if it is longer than [`Piece::MAX`].
-    pub(crate) fn alloc(&mut self, len: usize) -> Result<Piece> {
-        if len == 0 || len > Piece::MAX {
+    /// Context: any but hard interrupts. Errors: `ENOMEM`, also if it is longer than [`PageFrag::MAX`].
+    pub(crate) fn alloc(&mut self, len: usize) -> Result<PageFrag> {
+        if len == 0 || len > PageFrag::MAX {
             return Err(ENOMEM);
         }
         let mut size = len as u32;
         // SAFETY: The pool is valid, and `self` is borrowed exclusively.
         let data = unsafe { bindings::page_pool_dev_alloc_va(self.0.as_ptr(), &raw mut size) };
         // INVARIANT: Just allocated, `size` bytes, which are as many as asked for or more.
-        Ok(Piece {
+        Ok(PageFrag {
             data: NonNull::new(data.cast::<u8>()).ok_or(ENOMEM)?,
             len,
             size: size as usize,
@@ -130,7 +130,7 @@ impl PiecePool {
     }
 }
 
-impl Drop for PiecePool {
+impl Drop for PagePool {
     fn drop(&mut self) {
         // SAFETY: The pool is ours. The kernel keeps what pages that are still in use need.
         unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
@@ -138,12 +138,12 @@ impl Drop for PiecePool {
 }
 
 impl<K: Made> SkBuff<K> {
-    /// Appends the bytes of a piece from `offset` on.
+    /// Appends the bytes of a fragment from `offset` on.
     ///
-    /// Errors: `ENOSPC` if the packet has as many pieces as it can, `EINVAL` if there is nothing
+    /// Errors: `ENOSPC` if the packet has as many fragments as it can, `EINVAL` if there is nothing
     /// behind `offset`, or the packet's size was accounted to a socket already.
-    pub(crate) fn append(&mut self, piece: Piece, offset: usize) -> Result {
-        let len = piece.len.checked_sub(offset).ok_or(EINVAL)?;
+    pub(crate) fn append(&mut self, frag: PageFrag, offset: usize) -> Result {
+        let len = frag.len.checked_sub(offset).ok_or(EINVAL)?;
         if !self.skb().sk.is_null() {
             return Err(EINVAL);
         }
@@ -155,17 +155,17 @@ impl<K: Made> SkBuff<K> {
         if count >= bindings::MAX_SKB_FRAGS as usize {
             return Err(ENOSPC);
         }
-        let piece = ManuallyDrop::new(piece);
-        // SAFETY: The piece's memory has `len` bytes behind `offset`, and the buffer, which knows how to give pages of
+        let frag = ManuallyDrop::new(frag);
+        // SAFETY: The fragment's memory has `len` bytes behind `offset`, and the buffer, which knows how to give pages of
         // pools back, takes over its use; there is room for another fragment, and no clone that has the same.
         unsafe {
             bindings::skb_mark_for_recycle(self.raw());
             bindings::skb_add_rx_frag(
                 self.raw(),
                 count as i32,
-                piece.data.as_ptr().add(offset).cast(),
+                frag.data.as_ptr().add(offset).cast(),
                 len as i32,
-                piece.size as u32,
+                frag.size as u32,
             )
         };
         Ok(())
