@@ -14,7 +14,7 @@ mod helper;
 mod lane;
 mod open;
 mod payload;
-mod receive;
+pub(crate) mod receive;
 mod seal;
 mod segment;
 pub(crate) mod send;

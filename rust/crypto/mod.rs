@@ -31,7 +31,7 @@ pub(crate) use self::{
     aead::{aead_open, aead_seal, xaead_open, xaead_seal},
     blake2s::Blake2s,
     data_key::DataKey,
-    random::{random_bytes, random_is_ready, wait_for_random},
+    random::{random_bytes, random_is_ready, random_nonce, wait_for_random},
     secret::{ct_eq, with_wiped_stack, Secret},
     siphash::{HsipKey, SipKey},
     x25519::{x25519, x25519_clamp, x25519_public},

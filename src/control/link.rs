@@ -15,6 +15,7 @@ use crate::{
     control::tell,
     data::{
         datagrams,
+        receive::datagram,
         send::{send_keepalive, send_staged, transmit},
     },
     device::{
@@ -25,13 +26,14 @@ use crate::{
         teardown, Device,
     },
     events,
+    handshake::arrival::arrived,
     net::{
         device::CountedDevice,
         link::{self, TunnelDriver},
         namespace::{NamespaceExit, Net, NetId},
         rtnl::RtnlGuard,
-        skb::{Routed, SkBuff},
-        skb_list::SkbList,
+        skb::{DatagramIn, Routed, SkBuff},
+        udp_receive::DatagramReceiver,
     },
     protocol::messages::{DATA_MIN_LEN, PADDING_MULTIPLE},
     rcu::{self, RcuArc, RcuArcBorrow},
@@ -80,7 +82,7 @@ impl TunnelDriver for Device {
             rcu::synchronize_net();
         }
         this.for_each_peer(teardown::stop);
-        let dropped = core::mem::replace(&mut *this.handshakes.lock(), SkbList::new());
+        let dropped = this.handshakes.lock().take();
         drop_of_device(&this, Cause::Purged, dropped);
     }
 
@@ -107,6 +109,13 @@ impl TunnelDriver for Device {
         this.engine.close_rate_limiter();
         this.identity.swap(None);
         events::interface_destroyed(&*this);
+    }
+}
+
+impl DatagramReceiver for Device {
+    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>) -> bool {
+        let many = datagram(this, skb, arrived);
+        this.inflow.note(many)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     device::{
         drops::{count_of_peer, drop_of_device, drop_of_peer, Cause},
         endpoint::Endpoint,
-        requests::{self, request, Request},
+        requests::{request, Request},
         roaming::heard_from,
         timers, Device, Keypair, Open, Peer,
     },
@@ -26,7 +26,6 @@ use crate::{
         napi::Receiver,
         skb::{Control, DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
-        udp_receive::DatagramReceiver,
     },
     protocol::{
         messages::{
@@ -39,30 +38,27 @@ use crate::{
     rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
-impl DatagramReceiver for Device {
-    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>) -> bool {
-        let many = datagram(this, skb);
-        this.inflow.note(many)
-    }
-}
-
 /// Takes a datagram from a socket of the device, or several in one buffer. Returns whether its peer sends more than is
-/// usual when two parties take turns.
+/// usual when two parties take turns. What belongs to a handshake is given to `handshake`.
 ///
 /// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
-fn datagram(device: RcuArcBorrow<'_, Device>, skb: SkBuff<DatagramIn>) -> bool {
+pub(crate) fn datagram(
+    device: RcuArcBorrow<'_, Device>,
+    skb: SkBuff<DatagramIn>,
+    handshake: fn(RcuArcBorrow<'_, Device>, Kind, SkBuff<DatagramIn>),
+) -> bool {
     let guard = read_lock();
     match start_of(&skb) {
         Some((Kind::Data, index)) => return data(device, skb, index, &guard),
         Some((kind @ (Kind::Initiation | Kind::Response | Kind::CookieReply), _)) => {
-            requests::queue(device, kind, skb);
+            handshake(device, kind, skb);
         }
         None if skb.datagram_len() < DATA_MIN_LEN => drop_of_device(&device, Cause::TooShort, skb),
         None if skb.gso_size() != 0 => {
             let mut is_flooded = false;
             let mut datagrams = skb.split();
             while let Some(single) = datagrams.pop_front() {
-                is_flooded |= datagram(device, single);
+                is_flooded |= datagram(device, single, handshake);
             }
             return is_flooded;
         }

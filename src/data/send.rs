@@ -371,13 +371,13 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
 /// Sends a handshake message to a peer. Context: process context.
 pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Result {
     let mut packets = SkbList::new();
-    packets.push_back(message_buffer(message, ds)?);
+    packets.push_back(message_buffer(message, ds, Gfp::Kernel)?);
     socket::send_to_peer(peer, packets)
 }
 
 /// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.
-pub(crate) fn message_buffer(message: &[u8], ds: u8) -> Result<SkBuff<DatagramOut>> {
-    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, Gfp::Kernel, |buffer| {
+pub(crate) fn message_buffer(message: &[u8], ds: u8, gfp: Gfp) -> Result<SkBuff<DatagramOut>> {
+    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, gfp, |buffer| {
         buffer.copy_from_slice(message);
         Ok(())
     })?;

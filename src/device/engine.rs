@@ -6,10 +6,10 @@
 
 use core::{alloc::Layout, net::IpAddr};
 use kernel::{
-    c_str, new_mutex,
+    c_str,
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         ratelimiter::{RateLimiter, Row},
     },
     slab::Cache,
+    sync::{new_spinlock_bh, SpinLockBh},
     timer,
     workqueue::{OwnedQueue, Placement},
 };
@@ -52,7 +53,7 @@ pub(crate) struct Engine {
     under_load_since: Atomic<u64>,
     was_under_load: Atomic<u64>,
     #[pin]
-    rate_limiter: Mutex<SharedLimiter>,
+    rate_limiter: SpinLockBh<SharedLimiter>,
 }
 
 /// The rate limiter of all links, which is there as long as there are any.
@@ -89,7 +90,7 @@ impl Engine {
                 last_under_load: Atomic::new(0),
                 under_load_since: Atomic::new(0),
                 was_under_load: Atomic::new(0),
-                rate_limiter <- new_mutex!(
+                rate_limiter <- new_spinlock_bh!(
                     SharedLimiter {
                         users: 0,
                         limiter: None,
@@ -188,12 +189,18 @@ impl Engine {
     /// Keeps the rate limiter for one more link, and sets it up for the first. Context: process
     /// context. Errors: `ENOMEM`.
     pub(crate) fn open_rate_limiter(&self) -> Result {
+        let rows = KVVec::from_elem(Row::EMPTY, RATE_LIMITER_ROWS, GFP_KERNEL)?;
         let mut shared = self.rate_limiter.lock();
-        if shared.limiter.is_none() {
-            let rows = KVVec::from_elem(Row::EMPTY, RATE_LIMITER_ROWS, GFP_KERNEL)?;
-            shared.limiter = Some(RateLimiter::new(rows));
-        }
+        let spare = match shared.limiter {
+            Some(_) => Some(rows),
+            None => {
+                shared.limiter = Some(RateLimiter::new(rows));
+                None
+            }
+        };
         shared.users += 1;
+        drop(shared);
+        drop(spare);
         Ok(())
     }
 
@@ -201,14 +208,17 @@ impl Engine {
     pub(crate) fn close_rate_limiter(&self) {
         let mut shared = self.rate_limiter.lock();
         shared.users = shared.users.saturating_sub(1);
-        if shared.users == 0 {
-            shared.limiter = None;
-        }
+        let last = match shared.users {
+            0 => shared.limiter.take(),
+            _ => None,
+        };
+        drop(shared);
+        drop(last);
     }
 
     /// Returns whether a handshake message from this address may be answered now.
     ///
-    /// Context: process context.
+    /// Context: any but hard interrupts.
     pub(crate) fn allow_handshake(&self, namespace: u32, from: &IpAddr) -> bool {
         let now = timer::coarse_boottime_ns();
         match &mut self.rate_limiter.lock().limiter {

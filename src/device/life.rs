@@ -22,7 +22,7 @@ use crate::{
         engine::Engine,
         lane::Lane,
         news::{next_generation, DeviceNews},
-        requests::HANDSHAKE_WORKERS,
+        requests::{Handshakes, HANDSHAKE_WORKERS},
         sockets::Sockets,
         types::{Configured, Device},
     },
@@ -33,7 +33,6 @@ use crate::{
         device::{CountedDevice, NetDevice},
         namespace::NetId,
         napi::NapiSet,
-        skb_list::SkbList,
     },
     protocol::{
         allowedips::{AllowedIps, Writer},
@@ -74,10 +73,10 @@ impl Device {
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
                 lanes <- NapiSet::new(&dev, lanes, |_| Lane::new()),
                 inflow: Inflow::new(),
-                handshakes <- new_spinlock_bh!(SkbList::new(), "Device::handshakes"),
+                handshakes <- new_spinlock_bh!(Handshakes::new(), "Device::handshakes"),
                 requests <- Waitlist::new(),
                 handshake_workers,
-                cookie_secret <- new_mutex!(CookieSecret::new(), "Device::cookie_secret"),
+                cookie_secret <- new_spinlock_bh!(CookieSecret::new(), "Device::cookie_secret"),
                 configured <- new_mutex!(
                     Configured {
                         peers: RBTree::new(),

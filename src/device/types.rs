@@ -21,12 +21,12 @@ use crate::{
         engine::Engine,
         lane::{Delivery, Lane},
         news::{DeviceNews, PeerNews, TELL},
+        requests::Handshakes,
         sockets::Sockets,
     },
     id_table::IdTable,
     net::{
-        device::CountedDevice, namespace::NetId, napi::NapiSet, route::RouteCache, skb::DatagramIn,
-        skb_list::SkbList,
+        device::CountedDevice, namespace::NetId, napi::NapiSet, route::RouteCache,
     },
     protocol::{
         allowedips::{AllowedIps, Writer},
@@ -92,14 +92,14 @@ pub(crate) struct Device {
     pub(crate) inflow: Inflow,
     /// Handshake messages that wait to be handled.
     #[pin]
-    pub(crate) handshakes: SpinLockBh<SkbList<DatagramIn>>,
+    pub(crate) handshakes: SpinLockBh<Handshakes>,
     /// Peers that wait for a handshake to be begun, or for their keys to be erased.
     #[pin]
     pub(crate) requests: Waitlist<Requested>,
     /// The work items that see to both.
     pub(super) handshake_workers: Workers<Device>,
     #[pin]
-    pub(crate) cookie_secret: Mutex<CookieSecret>,
+    pub(crate) cookie_secret: SpinLockBh<CookieSecret>,
     #[pin]
     pub(super) configured: Mutex<Configured>,
     #[pin]

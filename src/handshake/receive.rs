@@ -9,37 +9,35 @@ use kernel::sync::atomic::Relaxed;
 use crate::{
     cpu,
     crypto::with_wiped_stack,
-    data::{
-        send::{message_buffer, send_keepalive},
-        socket::send_reply,
-    },
+    data::send::send_keepalive,
     device::{
-        drops::Cause, endpoint::Endpoint, roaming::heard_from, timers, Device, Identity,
-        IndexEntry, Peer,
+        drops::Cause, endpoint::Endpoint, requests::Standing, roaming::heard_from, timers, Device,
+        Identity, IndexEntry, Peer,
     },
     events,
-    handshake::send::{begin_session, count_sent, send_response},
+    handshake::{
+        arrival::{passes_under_load, read, Buffer},
+        send::{begin_session, send_response},
+    },
     net::skb::{DatagramIn, SkBuff},
     protocol::{
-        cookie::{mac1_of, mac2_is_valid, MacKeys},
-        messages::{CookieReply, Initiation, Kind, Response, INITIATION_LEN, UNDER_LOAD_QUEUED},
+        cookie::MacKeys,
+        messages::{CookieReply, Initiation, Kind, Response, INITIATION_LEN},
         noise::{open_initiation, Rejected},
     },
     rcu::{read_lock, RcuArc, RcuArcBorrow},
     timer, tracepoints,
 };
 
-/// Handles one message; `load` is how many were waiting with it. Returns why it is dropped, if it
-/// is.
+/// Handles one message. Returns why it is dropped, if it is.
 pub(super) fn handle(
     device: &RcuArc<Device>,
     skb: &SkBuff<DatagramIn>,
-    load: usize,
+    standing: Standing,
 ) -> core::result::Result<(), Cause> {
     let came_at = timer::monotonic_ns();
-    let mut buffer = [0u8; INITIATION_LEN];
-    let message = buffer.get_mut(..skb.len()).ok_or(Cause::NotMessage)?;
-    skb.copy_bits(0, message).map_err(|_| Cause::NotMessage)?;
+    let mut buffer: Buffer = [0; INITIATION_LEN];
+    let message = read(skb, &mut buffer)?;
     let kind = Kind::of_message(message).ok_or(Cause::NotMessage)?;
     let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
     if kind == Kind::CookieReply {
@@ -50,11 +48,8 @@ pub(super) fn handle(
             .inspect_err(|_| events::invalid_cookie_reply(&**device, from.remote()));
     }
     let identity = device.identity.load().ok_or(Cause::HandshakeNotReady)?;
-    if !identity.macs.mac1_is_valid(message) {
-        events::invalid_mac1(&**device, from.remote());
-        return Err(Cause::BadMac1);
-    }
-    if device.engine.is_under_load(load >= UNDER_LOAD_QUEUED) {
+    // It came when there was no load.
+    if standing == Standing::Unproven && device.is_under_load() {
         passes_under_load(device, &identity, message, &from)?;
     }
     let peer = with_wiped_stack(|| match kind {
@@ -87,40 +82,6 @@ pub(super) fn handle(
 fn authenticated(peer: &RcuArc<Peer>, from: Endpoint) {
     heard_from(peer, from);
     timers::authenticated_received(peer);
-}
-
-/// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show
-/// by `mac2` that they receive at their address are served, and each of those only so often. Others
-/// get the cookie that they need for that. Returns why the message is dropped, if it is.
-fn passes_under_load(
-    device: &RcuArc<Device>,
-    identity: &Identity,
-    message: &[u8],
-    from: &Endpoint,
-) -> core::result::Result<(), Cause> {
-    let now = timer::coarse_boottime_ns();
-    let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
-    if mac2_is_valid(&cookie, message) {
-        let namespace = device.netdev.namespace().as_u32();
-        if device.engine.allow_handshake(namespace, &from.ip()) {
-            return Ok(());
-        }
-        events::handshakes_too_fast(&**device, from.remote());
-        return Err(Cause::RateLimited);
-    }
-    let sender = message.get(4..8).and_then(|bytes| bytes.first_chunk());
-    if let (Some(sender), Some(mac1)) = (sender, mac1_of(message)) {
-        let reply = identity
-            .macs
-            .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
-        if let Ok(skb) = message_buffer(&reply.to_bytes(), 0) {
-            events::cookie_reply_sent(&**device, from.remote());
-            count_sent(device, 0, Kind::CookieReply);
-            // A reply that cannot be sent is like one that got lost.
-            let _ = send_reply(device, *from, skb);
-        }
-    }
-    Err(Cause::CookieWanted)
 }
 
 /// Takes the cookie out of a reply to a message of ours.

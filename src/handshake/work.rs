@@ -40,15 +40,12 @@ fn work(device: &RcuArc<Device>) -> bool {
     true
 }
 
-/// Handles the first message in the queue. Returns whether there was one.
+/// Handles the next message in the queue. Returns whether there was one.
 fn handle_next(device: &RcuArc<Device>) -> bool {
-    let mut queued = device.handshakes.lock();
-    let load = queued.len();
-    let Some(skb) = queued.pop_front() else {
+    let Some((skb, standing)) = device.handshakes.lock().pop() else {
         return false;
     };
-    drop(queued);
-    match handle(device, &skb, load) {
+    match handle(device, &skb, standing) {
         Ok(()) => skb.consume(),
         Err(cause) => drop_of_device(device, cause, skb),
     }

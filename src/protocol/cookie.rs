@@ -14,9 +14,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::crypto::{ct_eq, random_bytes, xaead_open, xaead_seal, Blake2s, Secret};
+use crate::crypto::{ct_eq, random_bytes, random_nonce, xaead_open, xaead_seal, Blake2s, Secret};
 use crate::protocol::messages::{
-    CookieReply, COOKIE_NONCE_LEN, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME, ENCRYPTED_COOKIE_LEN,
+    CookieReply, COOKIES_A_PERIOD, COOKIE_PERIOD, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME, ENCRYPTED_COOKIE_LEN,
     KEY_LEN, MACS_LEN, MAC_LEN,
 };
 
@@ -97,8 +97,7 @@ impl MacKeys {
         mac1: &[u8; MAC_LEN],
         cookie: &Cookie,
     ) -> CookieReply {
-        let mut nonce = [0; COOKIE_NONCE_LEN];
-        random_bytes(&mut nonce);
+        let nonce = random_nonce();
         let mut encrypted_cookie = [0; ENCRYPTED_COOKIE_LEN];
         xaead_seal(
             &self.cookie,
@@ -118,8 +117,9 @@ impl MacKeys {
 /// Whether a message has the `mac2` that belongs to a cookie.
 #[must_use]
 pub(crate) fn mac2_is_valid(cookie: &Cookie, message: &[u8]) -> bool {
+    // Who has no cookie leaves it zero, and is spared the hash.
     Parts::of(message)
-        .is_some_and(|parts| ct_eq(&mac(cookie, &[parts.body, parts.mac1]), parts.mac2))
+        .is_some_and(|parts| *parts.mac2 != [0; MAC_LEN] && ct_eq(&mac(cookie, &[parts.body, parts.mac1]), parts.mac2))
 }
 
 /// The secret from which a responder makes cookies. It changes every two minutes, so nothing needs
@@ -129,6 +129,9 @@ pub(crate) struct CookieSecret {
     secret: Secret<KEY_LEN>,
     /// When it was made; `None` as long as no cookie was needed.
     born: Option<u64>,
+    /// The period in which a reply was last wanted, and how many were allowed in it.
+    period: u64,
+    replies: u32,
 }
 
 impl CookieSecret {
@@ -137,6 +140,8 @@ impl CookieSecret {
         Self {
             secret: Secret::zero(),
             born: None,
+            period: 0,
+            replies: 0,
         }
     }
 
@@ -157,6 +162,20 @@ impl CookieSecret {
             IpAddr::V6(ip) => mac(secret, &[&ip.octets(), &port]),
         };
         cookie
+    }
+
+    /// Counts a cookie that is wanted; `false` if it is not to be sent: senders of forged addresses can have a responder do
+    /// no more than so much.
+    #[must_use]
+    pub(crate) fn may_reply(&mut self, now_ns: u64) -> bool {
+        let period = now_ns / COOKIE_PERIOD;
+        if self.period != period {
+            self.period = period;
+            self.replies = 0;
+        }
+        let is_allowed = self.replies < COOKIES_A_PERIOD;
+        self.replies += u32::from(is_allowed);
+        is_allowed
     }
 }
 

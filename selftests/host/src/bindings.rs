@@ -126,6 +126,13 @@ pub(crate) unsafe fn get_random_bytes(buffer: *mut c_void, length: usize) {
     }
 }
 
+pub(crate) unsafe fn get_random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: There is room for that many.
+    unsafe { get_random_bytes(bytes.as_mut_ptr().cast(), bytes.len()) };
+    u64::from_ne_bytes(bytes)
+}
+
 pub(crate) unsafe fn wait_for_random_bytes() -> i32 {
     0
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handshake messages that have just come in: which of them may wait to be handled (whitepaper sections 5.3 and 5.4.7).
+//!
+//! `mac1` is checked at once. Under load a message waits only if its `mac2` shows that its sender receives at its address, and
+//! if that sender has not had its share; it is handled before those that came when there was no load. Other senders get a
+//! cookie, at once: no work item runs for them, and no memory is held.
+//!
+//! All of it is in softirq.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    crypto::random_is_ready,
+    data::{send::message_buffer, socket::send_reply},
+    device::{
+        drops::{count_of_device, drop_of_device, Cause},
+        endpoint::Endpoint,
+        requests::{queue, Standing},
+        Device, Identity,
+    },
+    events,
+    gfp::Gfp,
+    handshake::send::count_sent,
+    net::skb::{DatagramIn, SkBuff},
+    protocol::{
+        cookie::{mac1_of, mac2_is_valid},
+        messages::{Kind, INITIATION_LEN},
+    },
+    rcu::{read_lock, RcuArcBorrow},
+    timer,
+};
+
+/// The room for the largest handshake message.
+pub(super) type Buffer = [u8; INITIATION_LEN];
+
+/// Takes a handshake message from a socket of the device: queues, answers or drops it.
+///
+/// Context: softirq.
+pub(crate) fn arrived(device: RcuArcBorrow<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
+    device.counters.received.count(kind);
+    match standing_of(&device, kind, &skb) {
+        Ok(standing) => queue(device, standing, skb),
+        Err(cause) => drop_of_device(&device, cause, skb),
+    }
+}
+
+/// Returns how its sender stands, or why the message is dropped.
+fn standing_of(
+    device: &Device,
+    kind: Kind,
+    skb: &SkBuff<DatagramIn>,
+) -> core::result::Result<Standing, Cause> {
+    // Without good random numbers no answer can be given.
+    if !random_is_ready() {
+        return Err(Cause::HandshakeNotReady);
+    }
+    if kind == Kind::CookieReply {
+        return Ok(Standing::Unproven);
+    }
+    let guard = read_lock();
+    let identity = device
+        .identity
+        .get(&guard)
+        .ok_or(Cause::HandshakeNotReady)?;
+    let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
+    let mut buffer: Buffer = [0; INITIATION_LEN];
+    let message = read(skb, &mut buffer)?;
+    if !identity.macs.mac1_is_valid(message) {
+        events::invalid_mac1(device, from.remote());
+        return Err(Cause::BadMac1);
+    }
+    if !device.is_under_load() {
+        return Ok(Standing::Unproven);
+    }
+    passes_under_load(device, &identity, message, &from)?;
+    Ok(Standing::Proven)
+}
+
+/// Copies a message out of its buffer.
+pub(super) fn read<'a>(
+    skb: &SkBuff<DatagramIn>,
+    buffer: &'a mut Buffer,
+) -> core::result::Result<&'a [u8], Cause> {
+    let message = buffer.get_mut(..skb.len()).ok_or(Cause::NotMessage)?;
+    skb.copy_bits(0, message).map_err(|_| Cause::NotMessage)?;
+    Ok(message)
+}
+
+/// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show by `mac2` that they receive
+/// at their address are served, and each of those only so often. Others get the cookie that they need for that, as many as may
+/// be sent. Returns why the message is dropped, if it is.
+///
+/// Context: any but hard interrupts.
+pub(super) fn passes_under_load(
+    device: &Device,
+    identity: &Identity,
+    message: &[u8],
+    from: &Endpoint,
+) -> core::result::Result<(), Cause> {
+    let now = timer::coarse_boottime_ns();
+    let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
+    if mac2_is_valid(&cookie, message) {
+        let namespace = device.netdev.namespace().as_u32();
+        if device.engine.allow_handshake(namespace, &from.ip()) {
+            return Ok(());
+        }
+        events::handshakes_too_fast(device, from.remote());
+        return Err(Cause::RateLimited);
+    }
+    if !device.cookie_secret.lock().may_reply(now) {
+        return Err(Cause::CookieWanted);
+    }
+    let sender = message.get(4..8).and_then(|bytes| bytes.first_chunk());
+    if let (Some(sender), Some(mac1)) = (sender, mac1_of(message)) {
+        let reply = identity
+            .macs
+            .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
+        match message_buffer(&reply.to_bytes(), 0, Gfp::Atomic) {
+            Ok(skb) => {
+                events::cookie_reply_sent(device, from.remote());
+                count_sent(device, 0, Kind::CookieReply);
+                // A reply that cannot be sent is like one that got lost.
+                let _ = send_reply(device, *from, skb);
+            }
+            Err(_) => count_of_device(device, Cause::NoMemorySending, 1),
+        }
+    }
+    Err(Cause::CookieWanted)
+}
