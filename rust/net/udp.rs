@@ -215,7 +215,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             let mut tunnel = bindings::udp_tunnel_sock_cfg {
                 sk_user_data: receiver.as_ptr().cast_mut().cast(),
                 encap_type: 1,
-                encap_rcv: Some(udp_receive::one::<T>),
+                encap_rcv: Some(udp_receive::encap_rcv::<T>),
                 ..Default::default()
             };
             udp_receive::prepare::<T>(sk);

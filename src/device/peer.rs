@@ -295,13 +295,13 @@ impl Peer {
 
     /// Adds packets to those that wait for a session, dropping the oldest if they are too many.
     pub(crate) fn stage(&self, packets: &mut SkbList<PacketOut>) {
-        let oldest = self.staged.push(packets);
+        let oldest = self.staged.enqueue(packets);
         self.drop_waiting(oldest, Cause::StagedOverflow);
     }
 
     /// Drops all packets that wait for a session.
     pub(crate) fn drop_staged(&self) {
-        let dropped = self.staged.take();
+        let dropped = self.staged.dequeue_all();
         self.drop_waiting(dropped, Cause::NoSession);
     }
 

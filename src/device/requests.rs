@@ -49,7 +49,7 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
         }
     }
     if !peer.is_removed() {
-        peer.device.requests.push(peer);
+        peer.device.requests.enqueue(peer);
         schedule(&peer.device);
     }
 }
@@ -57,7 +57,11 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
 /// Context: softirq.
-pub(crate) fn queue(device: RcuArcBorrow<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
+pub(crate) fn enqueue_handshake(
+    device: RcuArcBorrow<'_, Device>,
+    kind: Kind,
+    skb: SkBuff<DatagramIn>,
+) {
     device.counters.received.count(kind);
     // Without good random numbers no answer can be given.
     if !random_is_ready() {
@@ -85,5 +89,5 @@ pub(crate) fn schedule(device: &RcuArc<Device>) {
     // More than one for each CPU would only take time from others, data above all.
     let most = cpu::online_count();
     let queue = &device.engine.handshake;
-    device.handshake_workers.call_next(most, queue, device);
+    device.handshake_workers.schedule_next(most, queue, device);
 }

@@ -74,7 +74,7 @@ impl<T> Ring<T> {
     }
 
     /// Appends a value, after [`Self::reserve`].
-    pub(crate) fn push(&mut self, value: T) {
+    pub(crate) fn push_back(&mut self, value: T) {
         let place = self.place(self.len);
         if let Some(free) = self.places.get_mut(place) {
             *free = Some(value);
@@ -83,7 +83,7 @@ impl<T> Ring<T> {
     }
 
     /// Takes the first value out.
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
         let first = self.first;
         let value = self.places.get_mut(first).and_then(take)?;
         self.first = self.place(1);
