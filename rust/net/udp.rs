@@ -30,7 +30,7 @@ use super::{
 use crate::{
     bindings,
     compat::{EAFNOSUPPORT, EHOSTUNREACH, ENONET},
-    gfp::Gfp,
+    gfp,
     rcu::{self, Guard, RcuArc},
 };
 
@@ -209,7 +209,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             let sk = sk.as_ptr();
             // Packets are sent in contexts that cannot wait, and their number is bounded by other
             // means than this socket's buffer.
-            (*sk).sk_allocation = Gfp::Atomic.raw();
+            (*sk).sk_allocation = gfp::raw(GFP_ATOMIC);
             (*sk).sk_sndbuf = i32::MAX;
             bindings::sk_set_memalloc(sk);
             let mut tunnel = bindings::udp_tunnel_sock_cfg {

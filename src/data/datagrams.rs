@@ -11,7 +11,6 @@ use kernel::prelude::*;
 use crate::{
     crypto::DataKey,
     device::{engine::Engine, Keypair},
-    gfp::Gfp,
     net::{
         skb::{DatagramOut, PacketOut, PageFrag, SkBuff},
         skb_list::SkbList,
@@ -148,7 +147,7 @@ pub(super) fn seal_single(
         BEFORE_HEADER,
         message.size(),
         DataKey::SPARE,
-        Gfp::Atomic,
+        GFP_ATOMIC,
         fill,
     )
 }
@@ -191,7 +190,7 @@ impl RunSpace {
             return Err(EINVAL);
         }
         Ok(Self {
-            datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?,
+            datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, GFP_ATOMIC)?,
             frags,
             ends: [0; RUN_FRAGS],
             each,
@@ -318,7 +317,7 @@ pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<Datagram
         let end = at.saturating_add(size).min(len);
         let fill = |bytes: &mut [u8]| run.copy_bits(at, bytes);
         if let Ok(mut datagram) =
-            SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, Gfp::Atomic, fill)
+            SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, GFP_ATOMIC, fill)
         {
             datagram.set_control(control);
             datagram.copy_flow_hash(&mut run);

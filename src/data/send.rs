@@ -23,7 +23,6 @@ use crate::{
         Device, Keypair, Peer, Seal,
     },
     events,
-    gfp::Gfp,
     net::{
         device::transmit_depth,
         icmp,
@@ -213,7 +212,7 @@ pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
     let _softirqs = cpu::SoftirqsDisabled::new();
     if peer.staged.is_empty() {
         // A message without a packet.
-        if let Ok(empty) = SkBuff::empty(Gfp::Atomic) {
+        if let Ok(empty) = SkBuff::empty(GFP_ATOMIC) {
             events::keepalive_sent(&**peer);
             let mut packets = SkbList::new();
             packets.push_back(empty);
@@ -380,7 +379,7 @@ pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Res
 
 /// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.
 pub(crate) fn message_buffer(message: &[u8], ds: u8) -> Result<SkBuff<DatagramOut>> {
-    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, Gfp::Kernel, |buffer| {
+    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, GFP_KERNEL, |buffer| {
         buffer.copy_from_slice(message);
         Ok(())
     })?;

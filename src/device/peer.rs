@@ -22,7 +22,6 @@ use crate::{
         types::{Device, Exchange, Keypairs, Peer, Requested},
     },
     events,
-    gfp::Gfp,
     net::{device::NetDevice, route::RouteCache, skb::PacketOut, skb_list::SkbList},
     protocol::{
         cookie::PeerCookie,
@@ -101,7 +100,7 @@ impl Peer {
                 requests <- WaitEntry::new(),
                 send_work <- new_work!("Peer::send_work"),
             }),
-            Gfp::Kernel,
+            GFP_KERNEL,
         )
     }
 
@@ -189,7 +188,7 @@ impl Peer {
     pub(crate) fn prepare_routes(&self) {
         if self.routes.is_empty() {
             let device = &self.device;
-            let cache = RouteCache::new(&device.engine.residents, device.creating, Gfp::Kernel);
+            let cache = RouteCache::new(&device.engine.residents, device.creating, GFP_KERNEL);
             if let Ok(cache) = cache {
                 if let Ok(cache) = RcuArc::new(cache) {
                     self.routes.swap(Some(cache));
