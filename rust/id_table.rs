@@ -41,7 +41,7 @@ pub(crate) struct IdTable<T> {
     #[pin]
     xa: Opaque<bindings::xarray>,
     /// Where the search for a free number starts. Going round keeps numbers from being reused soon.
-    next: Atomic<i32>,
+    next: Atomic<u32>,
     _own: PhantomData<RcuArc<T>>,
 }
 
@@ -82,7 +82,7 @@ impl<T> IdTable<T> {
     pub(crate) fn insert(&self, value: RcuArc<T>, flags: Flags) -> Result<u32> {
         let raw = value.into_raw();
         let mut id = 0u32;
-        let mut next = self.next.load(Relaxed) as u32;
+        let mut next = self.next.load(Relaxed);
         // SAFETY: The array is initialised; `id` and `next` are valid for writes. On success the
         // table owns the count (invariant).
         let ret = unsafe {
@@ -100,7 +100,7 @@ impl<T> IdTable<T> {
             drop(unsafe { RcuArc::from_raw(raw) });
             return Err(e);
         }
-        self.next.store(next as i32, Relaxed);
+        self.next.store(next, Relaxed);
         Ok(id)
     }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A number that only grows.
-pub(crate) struct Counter(Atomic<i64>);
+pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
     pub(crate) const fn new() -> Self {
@@ -23,11 +23,11 @@ impl Counter {
     /// Counts some more.
     #[inline]
     pub(crate) fn add(&self, count: usize) {
-        let _ = self.0.fetch_add(count as i64, Relaxed);
+        let _ = self.0.fetch_add(count as u64, Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed) as u64
+        self.0.load(Relaxed)
     }
 }
 
