@@ -133,6 +133,7 @@ pub(crate) struct Flow6 {
     pub(crate) mark: u32,
 }
 
+/// Makes the C form of an IPv6 address.
 pub(super) fn in6_addr(address: [u8; 16]) -> bindings::in6_addr {
     bindings::in6_addr {
         in6_u: bindings::in6_addr__bindgen_ty_1 { u6_addr8: address },

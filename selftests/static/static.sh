@@ -34,6 +34,7 @@ check "every link leads to a file and a headline, and Documentation/README.md to
 check "the table of selftests/README.md is the tree's, and each folder has its entry" documents --tests
 check "the files that documents name are there" documents --names
 check "the head of each layer says its context and locking" documents --layers
+check "each item that other files see says what it is" documents --items
 check "rustdoc has no warning, and its examples compile (make rustdoc)" make --no-print-directory rustdoc
 
 chapter "unsafe"

@@ -98,6 +98,7 @@ pub(super) const DEVICE_TYPES: usize = uapi::wgdevice_attribute___WGDEVICE_A_LAS
 /// How many of them `GET_DEVICE` accepts: those that name the device.
 pub(super) const NAME_TYPES: usize = device::IFNAME as usize + 1;
 
+/// What the attributes of an allowed IP may be.
 pub(super) static ALLOWED_IP_POLICY: [Policy; ALLOWED_IP_TYPES] = policy::table(&[
     (allowed_ip::FAMILY, Policy::u16()),
     (allowed_ip::IPADDR, Policy::min_len(4)),
@@ -105,6 +106,7 @@ pub(super) static ALLOWED_IP_POLICY: [Policy; ALLOWED_IP_TYPES] = policy::table(
     (allowed_ip::FLAGS, Policy::u32_mask(allowed_ip::REMOVE_ME)),
 ]);
 
+/// What those of a peer may be.
 pub(super) static PEER_POLICY: [Policy; PEER_TYPES] = policy::table(&[
     (peer::PUBLIC_KEY, Policy::exact_len(KEY_LEN as i16)),
     (peer::PRESHARED_KEY, Policy::exact_len(KEY_LEN as i16)),
@@ -127,11 +129,13 @@ pub(super) static PEER_POLICY: [Policy; PEER_TYPES] = policy::table(&[
 /// The longest name of a device, without its NUL.
 pub(super) const NAME_LEN: u16 = uapi::IFNAMSIZ as u16 - 1;
 
+/// What those of `GET_DEVICE` may be.
 pub(super) static GET_POLICY: [Policy; NAME_TYPES] = policy::table(&[
     (device::IFINDEX, Policy::u32()),
     (device::IFNAME, Policy::nul_string(NAME_LEN)),
 ]);
 
+/// What those of `SET_DEVICE` may be.
 pub(super) static SET_POLICY: [Policy; DEVICE_TYPES] = policy::table(&[
     (device::IFINDEX, Policy::u32()),
     (device::IFNAME, Policy::nul_string(NAME_LEN)),

@@ -16,6 +16,7 @@ use crate::{
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
+    /// Zero.
     pub(crate) const fn new() -> Self {
         Self(Atomic::new(0))
     }
@@ -26,6 +27,7 @@ impl Counter {
         let _ = self.0.fetch_add(count as u64, Relaxed);
     }
 
+    /// Returns the number.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -112,6 +114,7 @@ impl DeviceCounters {
         }
     }
 
+    /// Nothing counted yet.
     pub(crate) const fn new() -> Self {
         Self {
             sealed: Jobs::new(),
@@ -137,6 +140,7 @@ pub(crate) struct PeerCounters {
 }
 
 impl PeerCounters {
+    /// Nothing counted yet.
     pub(crate) const fn new() -> Self {
         Self {
             rx_packets: Counter::new(),
