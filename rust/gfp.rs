@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How hard to try when allocating memory.
+//! Allocation flags for C functions.
 //!
 //! Context: any. It locks nothing, and nothing can fail.
 //!
@@ -10,32 +10,17 @@ use kernel::alloc::{flags, Flags};
 
 use crate::bindings;
 
-/// Allocation flags for both Rust's allocators and C functions. ([`Flags`] does not tell its
-/// value.)
-#[derive(Clone, Copy)]
-pub(crate) enum Gfp {
-    /// May sleep (`GFP_KERNEL`). Context: process context.
-    Kernel,
-    /// Must not sleep (`GFP_ATOMIC`). Context: any.
-    Atomic,
-}
-
-impl Gfp {
-    /// Returns the value for C functions.
-    #[inline]
-    pub(crate) const fn raw(self) -> bindings::gfp_t {
-        match self {
-            Gfp::Kernel => kernel::bindings::GFP_KERNEL,
-            Gfp::Atomic => kernel::bindings::GFP_ATOMIC,
-        }
-    }
-
-    /// Returns the value for Rust's allocators.
-    #[inline]
-    pub(crate) const fn flags(self) -> Flags {
-        match self {
-            Gfp::Kernel => flags::GFP_KERNEL,
-            Gfp::Atomic => flags::GFP_ATOMIC,
-        }
-    }
+/// Returns the value of allocation flags. ([`Flags`] tells it to the `kernel` crate only.)
+///
+/// [`flags::__GFP_ZERO`] and flags without a constant in the crate are left out.
+#[inline(always)]
+pub(crate) fn raw(flags: Flags) -> bindings::gfp_t {
+    let values = [
+        (flags::GFP_KERNEL, kernel::bindings::GFP_KERNEL),
+        (flags::GFP_ATOMIC, kernel::bindings::GFP_ATOMIC),
+        (flags::__GFP_NOWARN, kernel::bindings::__GFP_NOWARN),
+    ];
+    values.into_iter().fold(0, |raw, (flag, value)| {
+        raw | if flags.contains(flag) { value } else { 0 }
+    })
 }

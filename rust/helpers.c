@@ -72,7 +72,8 @@ int rust_helper_xa_alloc_cyclic_bh(struct xarray *xa, u32 *id, void *entry, u32 
 	return xa_alloc_cyclic_bh(xa, id, entry, xa_limit_32b, next, gfp);
 }
 
-void *rust_helper_xa_cmpxchg_bh(struct xarray *xa, unsigned long index, void *old, void *entry, gfp_t gfp)
+void *rust_helper_xa_cmpxchg_bh(struct xarray *xa, unsigned long index, void *old, void *entry,
+				gfp_t gfp)
 {
 	return xa_cmpxchg_bh(xa, index, old, entry, gfp);
 }
@@ -171,7 +172,8 @@ void rust_helper_set_no_queue(struct net_device *dev)
 
 netdev_features_t rust_helper_tunnel_features(void)
 {
-	return NETIF_F_HW_CSUM | NETIF_F_RXCSUM | NETIF_F_SG | NETIF_F_GSO | NETIF_F_GSO_SOFTWARE | NETIF_F_HIGHDMA;
+	return NETIF_F_HW_CSUM | NETIF_F_RXCSUM | NETIF_F_SG | NETIF_F_GSO |
+	       NETIF_F_GSO_SOFTWARE | NETIF_F_HIGHDMA;
 }
 
 bool rust_helper_netif_elide_gro(const struct net_device *dev)
@@ -189,7 +191,8 @@ void rust_helper_dev_sw_netstats_rx_add(struct net_device *dev, unsigned int len
 	dev_sw_netstats_rx_add(dev, len);
 }
 
-void rust_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets, unsigned int len)
+void rust_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int packets,
+					unsigned int len)
 {
 	dev_sw_netstats_tx_add(dev, packets, len);
 }
@@ -235,7 +238,8 @@ void rust_helper_napi_forbid_busy_polling(struct napi_struct *napi)
 	set_bit(NAPI_STATE_NO_BUSY_POLL, &napi->state);
 }
 
-void rust_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi, int (*poll)(struct napi_struct *, int))
+void rust_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
+				int (*poll)(struct napi_struct *, int))
 {
 	netif_napi_add(dev, napi, poll);
 }
@@ -431,9 +435,11 @@ int rust_helper_INET_ECN_decapsulate(struct sk_buff *skb, u8 outer, u8 inner)
 	return INET_ECN_decapsulate(skb, outer, inner);
 }
 
-void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int size, unsigned int truesize)
+void rust_helper_skb_add_rx_frag(struct sk_buff *skb, int i, void *data, int size,
+				 unsigned int truesize)
 {
-	skb_add_rx_frag(skb, i, virt_to_head_page(data), data - page_address(virt_to_head_page(data)), size, truesize);
+	skb_add_rx_frag(skb, i, virt_to_head_page(data),
+			data - page_address(virt_to_head_page(data)), size, truesize);
 }
 
 void rust_helper_skb_list_add_tail(struct sk_buff *skb, struct list_head *list)
@@ -447,7 +453,8 @@ bool rust_helper_is_only_use_of_page(void *data)
 	struct page *page = virt_to_head_page(data);
 
 	return page_count(page) == 1 &&
-	       (!page_pool_page_is_pp(page) || atomic_long_read(netmem_get_pp_ref_count_ref(page_to_netmem(page))) == 1);
+	       (!page_pool_page_is_pp(page) ||
+		atomic_long_read(netmem_get_pp_ref_count_ref(page_to_netmem(page))) == 1);
 }
 
 void *rust_helper_page_start(void *data)
@@ -530,12 +537,14 @@ bool rust_helper_ip_is_local_address(struct net *net, __be32 address)
 
 bool rust_helper_ipv6_is_local_address(struct net *net, const struct in6_addr *address, int ifindex)
 {
-	return ipv6_chk_addr_and_flags(net, address, dev_get_by_index_rcu(net, ifindex), true, 0, IFA_F_TENTATIVE);
+	return ipv6_chk_addr_and_flags(net, address, dev_get_by_index_rcu(net, ifindex), true, 0,
+				       IFA_F_TENTATIVE);
 }
 
 bool rust_helper_ipv6_is_address_of(struct net *net, const struct in6_addr *address, int ifindex)
 {
-	return ipv6_chk_addr_and_flags(net, address, dev_get_by_index_rcu(net, ifindex), false, 1, IFA_F_TENTATIVE);
+	return ipv6_chk_addr_and_flags(net, address, dev_get_by_index_rcu(net, ifindex), false, 1,
+				       IFA_F_TENTATIVE);
 }
 
 int rust_helper_l3mdev_master_ifindex_by_index(struct net *net, int ifindex)
@@ -590,7 +599,8 @@ int rust_helper_skb_linearize(struct sk_buff *skb)
 
 int rust_helper_skb_ingress_ifindex(const struct sk_buff *skb)
 {
-	return (skb->protocol == htons(ETH_P_IPV6) ? inet6_sdif(skb) : inet_sdif(skb)) ?: skb->skb_iif;
+	return (skb->protocol == htons(ETH_P_IPV6) ? inet6_sdif(skb) : inet_sdif(skb)) ?:
+	       skb->skb_iif;
 }
 
 int rust_helper_ip4_dst_hoplimit(const struct dst_entry *dst)
@@ -617,7 +627,9 @@ bool rust_helper_dst_can_gso(const struct dst_entry *dst)
 /* Callers have disabled softirqs. A device with a queue for each CPU most likely uses this one. */
 bool rust_helper_dev_has_backlog(const struct net_device *dev)
 {
-	return !qdisc_is_empty(rcu_dereference_bh(netdev_get_tx_queue(dev, raw_smp_processor_id() % dev->real_num_tx_queues)->qdisc));
+	unsigned int queue = raw_smp_processor_id() % dev->real_num_tx_queues;
+
+	return !qdisc_is_empty(rcu_dereference_bh(netdev_get_tx_queue(dev, queue)->qdisc));
 }
 
 void rust_helper_dst_cache_reset(struct dst_cache *cache)
@@ -652,7 +664,8 @@ bool rust_helper_udp_sk_merges(const struct sock *sk)
 }
 
 /* net/udp_tunnel.h */
-int rust_helper_udp_sock_create(struct net *net, struct udp_port_cfg *config, struct socket **socket)
+int rust_helper_udp_sock_create(struct net *net, struct udp_port_cfg *config,
+				struct socket **socket)
 {
 	return udp_sock_create(net, config, socket);
 }
@@ -724,12 +737,14 @@ int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(skb, info);
 }
 
-int rust_helper_genlmsg_multicast_netns(const struct genl_family *family, struct net *net, struct sk_buff *skb, unsigned int group)
+int rust_helper_genlmsg_multicast_netns(const struct genl_family *family, struct net *net,
+					struct sk_buff *skb, unsigned int group)
 {
 	return genlmsg_multicast_netns(family, net, skb, 0, group, GFP_KERNEL);
 }
 
-bool rust_helper_genl_has_listeners(const struct genl_family *family, struct net *net, unsigned int group)
+bool rust_helper_genl_has_listeners(const struct genl_family *family, struct net *net,
+				    unsigned int group)
 {
 	return genl_has_listeners(family, net, group) > 0;
 }
@@ -798,7 +813,9 @@ unsigned int rust_helper_dev_mtu(const struct net_device *dev)
 
 void rust_helper_set_device_type(struct net_device *dev)
 {
-	static const struct device_type type = { .name = KBUILD_MODNAME }; SET_NETDEV_DEVTYPE(dev, &type);
+	static const struct device_type type = { .name = KBUILD_MODNAME };
+
+	SET_NETDEV_DEVTYPE(dev, &type);
 }
 
 struct sk_buff *rust_helper_skb_share_check(struct sk_buff *skb, gfp_t gfp)
@@ -827,5 +844,8 @@ int rust_helper_unregister_pm_notifier(struct notifier_block *block)
 	return unregister_pm_notifier(block);
 }
 
-/* linux/module.h: `module!` has no field for a version. Programs read this one in /sys/module/wireguard/version. */
+/*
+ * linux/module.h: `module!` has no field for a version. Programs read this one in
+ * /sys/module/wireguard/version.
+ */
 MODULE_VERSION("1.0.0");

@@ -10,9 +10,9 @@
 //! # Examples
 //!
 //! ```
-//! use crate::{gfp::Gfp, id_table::IdTable, rcu};
+//! use crate::{gfp, id_table::IdTable, rcu};
 //! let table = KBox::pin_init(IdTable::<u32>::new(), GFP_KERNEL)?;
-//! let id = table.insert(rcu::RcuArc::new(7)?, Gfp::Kernel)?;
+//! let id = table.insert(rcu::RcuArc::new(7)?, GFP_KERNEL)?;
 //! let found = table.get(id, &rcu::read_lock()).map(|value| *value);
 //! assert_eq!(found, Some(7));
 //! table.remove(id);
@@ -20,13 +20,13 @@
 
 use core::marker::PhantomData;
 use kernel::{
-    error::to_result, prelude::*, sync::atomic::Atomic, sync::atomic::Relaxed, types::Opaque,
+    alloc::Flags, error::to_result, prelude::*, sync::atomic::Atomic, sync::atomic::Relaxed,
+    types::Opaque,
 };
 use pin_init::PinInit;
 
 use crate::{
-    bindings,
-    gfp::Gfp,
+    bindings, gfp,
     rcu::{Guard, RcuArc, RcuArcBorrow},
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct IdTable<T> {
     #[pin]
     xa: Opaque<bindings::xarray>,
     /// Where the search for a free number starts. Going round keeps numbers from being reused soon.
-    next: Atomic<i32>,
+    next: Atomic<u32>,
     _own: PhantomData<RcuArc<T>>,
 }
 
@@ -77,12 +77,12 @@ impl<T> IdTable<T> {
 
     /// Puts a value into the table and returns its number.
     ///
-    /// Context: that of `gfp`, process context or softirq. Errors: `ENOMEM`, `EBUSY` when all
+    /// Context: that of `flags`, process context or softirq. Errors: `ENOMEM`, `EBUSY` when all
     /// numbers are taken.
-    pub(crate) fn insert(&self, value: RcuArc<T>, gfp: Gfp) -> Result<u32> {
+    pub(crate) fn insert(&self, value: RcuArc<T>, flags: Flags) -> Result<u32> {
         let raw = value.into_raw();
         let mut id = 0u32;
-        let mut next = self.next.load(Relaxed) as u32;
+        let mut next = self.next.load(Relaxed);
         // SAFETY: The array is initialised; `id` and `next` are valid for writes. On success the
         // table owns the count (invariant).
         let ret = unsafe {
@@ -91,7 +91,7 @@ impl<T> IdTable<T> {
                 &mut id,
                 raw.cast_mut().cast(),
                 &mut next,
-                gfp.raw(),
+                gfp::raw(flags),
             )
         };
         // One means success after wrapping around.
@@ -100,7 +100,7 @@ impl<T> IdTable<T> {
             drop(unsafe { RcuArc::from_raw(raw) });
             return Err(e);
         }
-        self.next.store(next as i32, Relaxed);
+        self.next.store(next, Relaxed);
         Ok(id)
     }
 
@@ -125,7 +125,7 @@ impl<T> IdTable<T> {
                     id as usize,
                     former,
                     entry,
-                    Gfp::Atomic.raw(),
+                    gfp::raw(GFP_ATOMIC),
                 )
             };
             if seen == former {

@@ -34,6 +34,7 @@
 
 use core::{alloc::Layout, marker::PhantomData, mem::MaybeUninit, ops::Deref, ptr::NonNull};
 use kernel::{
+    alloc::Flags,
     prelude::*,
     sync::atomic::{Atomic, Full, Relaxed},
     sync::Refcount,
@@ -41,7 +42,7 @@ use kernel::{
 };
 use pin_init::PinInit;
 
-use crate::{bindings, compat::rcu_barrier, gfp::Gfp, slab::Cache};
+use crate::{bindings, compat::rcu_barrier, slab::Cache};
 
 pub(crate) use kernel::{
     alloc::AllocError,
@@ -92,9 +93,9 @@ impl<T> Unpin for RcuArc<T> {}
 impl<T: Send + Sync + 'static> RcuArc<T> {
     /// Allocates and initialises a value in place.
     ///
-    /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
-    pub(crate) fn pin_init(init: impl PinInit<T, Error>, gfp: Gfp) -> Result<Self> {
-        Self::pin_init_at(KBox::new_uninit(gfp.flags())?, init)
+    /// Context: that of `flags`. Errors: `ENOMEM`, and those of `init`.
+    pub(crate) fn pin_init(init: impl PinInit<T, Error>, flags: Flags) -> Result<Self> {
+        Self::pin_init_at(KBox::new_uninit(flags)?, init)
     }
 
     /// The layout of the memory that a value takes here.
@@ -102,13 +103,13 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
 
     /// Initialises a value in memory from a cache for [`Self::LAYOUT`].
     ///
-    /// Context: that of `gfp`. Errors: `ENOMEM`, and those of `init`.
+    /// Context: that of `flags`. Errors: `ENOMEM`, and those of `init`.
     pub(crate) fn pin_init_in(
         cache: &Cache,
         init: impl PinInit<T, Error>,
-        gfp: Gfp,
+        flags: Flags,
     ) -> Result<Self> {
-        Self::pin_init_at(cache.allocate(gfp)?, init)
+        Self::pin_init_at(cache.allocate(flags)?, init)
     }
 
     fn pin_init_at(
@@ -152,7 +153,7 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
                 Ok(())
             })
         };
-        Self::pin_init(init, Gfp::Kernel)
+        Self::pin_init(init, GFP_KERNEL)
     }
 }
 

@@ -7,9 +7,9 @@
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
-use kernel::{prelude::*, str::CStr};
+use kernel::{alloc::Flags, prelude::*, str::CStr};
 
-use crate::{bindings, gfp::Gfp};
+use crate::{bindings, gfp};
 
 /// A cache of memory for values of one layout.
 ///
@@ -57,13 +57,14 @@ impl Cache {
         })
     }
 
-    /// Allocates memory for a value. Context: that of `gfp`. Errors: `ENOMEM`; `EINVAL` if it has another layout.
-    pub(crate) fn allocate<T>(&self, gfp: Gfp) -> Result<KBox<MaybeUninit<T>>> {
+    /// Allocates memory for a value. Context: that of `flags`. Errors: `ENOMEM`; `EINVAL` if it has another layout.
+    pub(crate) fn allocate<T>(&self, flags: Flags) -> Result<KBox<MaybeUninit<T>>> {
         if Layout::new::<T>() != self.layout {
             return Err(EINVAL);
         }
         // SAFETY: The cache is valid by the type invariant.
-        let memory = unsafe { bindings::kmem_cache_alloc_noprof(self.cache.as_ptr(), gfp.raw()) };
+        let memory =
+            unsafe { bindings::kmem_cache_alloc_noprof(self.cache.as_ptr(), gfp::raw(flags)) };
         let memory = NonNull::new(memory).ok_or(ENOMEM)?;
         // SAFETY: By the type invariant the memory is large enough for a `T` and aligned, and nobody else has it. A `KBox`
         // frees it with `kfree`, which takes memory of any cache; it does nothing else with it that is for `kmalloc` only,

@@ -12,7 +12,6 @@
 //!
 //! ```
 //! use crate::{
-//!     gfp::Gfp,
 //!     rcu::RcuArc,
 //!     timer::{jiffies, new_timer, seconds, Timer, TimerExpired},
 //! };
@@ -30,7 +29,7 @@
 //!     try_pin_init!(Egg {
 //!         timer <- new_timer!("egg"),
 //!     }? Error),
-//!     Gfp::Kernel,
+//!     GFP_KERNEL,
 //! )?;
 //! egg.timer.reduce(&egg, jiffies().wrapping_add(seconds(240)));
 //! egg.timer.stop();

@@ -14,7 +14,6 @@
 //!
 //! ```
 //! use crate::{
-//!     gfp::Gfp,
 //!     rcu::RcuArc,
 //!     workqueue::{OwnedQueue, Placement},
 //! };
@@ -39,7 +38,7 @@
 //!     try_pin_init!(Letter {
 //!         work <- new_work!("Letter::work"),
 //!     }? Error),
-//!     Gfp::Kernel,
+//!     GFP_KERNEL,
 //! )?;
 //! let _ = queue.enqueue(letter);
 //! ```

@@ -11,5 +11,6 @@ pub(crate) mod pace;
 pub(crate) mod queue;
 pub(crate) mod ring;
 pub(crate) mod staged;
+pub(crate) mod stages;
 pub(crate) mod waitlist;
 pub(crate) mod workers;

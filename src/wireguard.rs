@@ -36,6 +36,8 @@ mod sync;
 mod timer;
 #[path = "../rust/tracepoints.rs"]
 mod tracepoints;
+#[path = "../rust/uapi.rs"]
+mod uapi;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 

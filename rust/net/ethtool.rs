@@ -19,6 +19,7 @@ const NAME_LEN: usize = bindings::ETH_GSTRING_LEN as usize;
 pub(super) struct Ethtool<T>(PhantomData<T>);
 
 impl<T: TunnelDriver> Ethtool<T> {
+    /// What C is given. Valid for as long as the module is there.
     pub(super) const TABLE: bindings::ethtool_ops = bindings::ethtool_ops {
         get_sset_count: Some(count::<T>),
         get_strings: Some(names::<T>),

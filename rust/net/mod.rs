@@ -18,3 +18,8 @@ pub(crate) mod skb;
 pub(crate) mod skb_list;
 pub(crate) mod udp;
 pub(crate) mod udp_receive;
+
+/// `AF_INET`, as attributes and socket addresses hold it.
+pub(crate) const AF_INET: u16 = crate::bindings::AF_INET as u16;
+/// `AF_INET6`, likewise.
+pub(crate) const AF_INET6: u16 = crate::bindings::AF_INET6 as u16;

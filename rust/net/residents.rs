@@ -9,6 +9,7 @@
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
 use kernel::{
+    alloc::Flags,
     error::to_result,
     list::{List, ListArc},
     new_mutex,
@@ -23,9 +24,7 @@ use kernel::{
 
 use super::{namespace::NetId, route::Remembered, udp::OpenSocket};
 use crate::{
-    bindings,
-    gfp::Gfp,
-    rcu,
+    bindings, rcu,
     sync::{new_spinlock_bh, SpinLockBh},
 };
 
@@ -83,10 +82,10 @@ impl Residents {
         )
     }
 
-    /// Takes in a cache of routes. Context: that of `gfp`. Errors: `ENOMEM`.
-    pub(super) fn enter(&self, remembered: ListArc<Remembered>, gfp: Gfp) -> Result {
+    /// Takes in a cache of routes. Context: that of `flags`. Errors: `ENOMEM`.
+    pub(super) fn enter(&self, remembered: ListArc<Remembered>, flags: Flags) -> Result {
         let net = remembered.net;
-        let node = RBTreeNodeReservation::new(gfp.flags())?;
+        let node = RBTreeNodeReservation::new(flags)?;
         let mut routes = self.routes.lock();
         let here = match routes.entry(net) {
             Entry::Vacant(vacant) => vacant.insert(List::new(), node),

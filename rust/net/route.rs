@@ -11,6 +11,7 @@
 
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
+    alloc::Flags,
     error::to_result,
     list::{impl_list_arc_safe, impl_list_item, ListArc, ListLinks},
     prelude::*,
@@ -22,7 +23,7 @@ use kernel::{
 };
 
 use super::{namespace::NetId, residents::Residents};
-use crate::{bindings, cpu::SoftirqsDisabled, gfp::Gfp, rcu::Guard};
+use crate::{bindings, cpu::SoftirqsDisabled, gfp, rcu::Guard};
 
 /// A counted reference to a route (`struct dst_entry`), for an RCU read side.
 ///
@@ -202,11 +203,11 @@ impl PinnedDrop for Remembered {
 }
 
 impl RouteCache {
-    /// Creates an empty cache of routes in a namespace. Context: that of `gfp`. Errors: `ENOMEM`.
-    pub(crate) fn new(residents: &Arc<Residents>, net: NetId, gfp: Gfp) -> Result<Self> {
+    /// Creates an empty cache of routes in a namespace. Context: that of `flags`. Errors: `ENOMEM`.
+    pub(crate) fn new(residents: &Arc<Residents>, net: NetId, flags: Flags) -> Result<Self> {
         let cache = Opaque::uninit();
         // SAFETY: The cache is valid for writes. It holds no pointers to itself.
-        to_result(unsafe { bindings::dst_cache_init(cache.get(), gfp.raw()) })?;
+        to_result(unsafe { bindings::dst_cache_init(cache.get(), gfp::raw(flags)) })?;
         // INVARIANT: Just initialised.
         let remembered = ListArc::pin_init(
             try_pin_init!(Remembered {
@@ -215,10 +216,10 @@ impl RouteCache {
                 cache,
                 links <- ListLinks::new(),
             }),
-            gfp.flags(),
+            flags,
         )?;
         let this = remembered.clone_arc();
-        residents.enter(remembered, gfp)?;
+        residents.enter(remembered, flags)?;
         Ok(Self {
             remembered: this,
             residents: residents.clone(),

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     bindings,
     compat::{EAFNOSUPPORT, EHOSTUNREACH, ENONET},
-    gfp::Gfp,
+    gfp,
     rcu::{self, Guard, RcuArc},
 };
 
@@ -133,6 +133,7 @@ pub(crate) struct Flow6 {
     pub(crate) mark: u32,
 }
 
+/// Makes the C form of an IPv6 address.
 pub(super) fn in6_addr(address: [u8; 16]) -> bindings::in6_addr {
     bindings::in6_addr {
         in6_u: bindings::in6_addr__bindgen_ty_1 { u6_addr8: address },
@@ -209,13 +210,13 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             let sk = sk.as_ptr();
             // Packets are sent in contexts that cannot wait, and their number is bounded by other
             // means than this socket's buffer.
-            (*sk).sk_allocation = Gfp::Atomic.raw();
+            (*sk).sk_allocation = gfp::raw(GFP_ATOMIC);
             (*sk).sk_sndbuf = i32::MAX;
             bindings::sk_set_memalloc(sk);
             let mut tunnel = bindings::udp_tunnel_sock_cfg {
                 sk_user_data: receiver.as_ptr().cast_mut().cast(),
                 encap_type: 1,
-                encap_rcv: Some(udp_receive::one::<T>),
+                encap_rcv: Some(udp_receive::encap_rcv::<T>),
                 ..Default::default()
             };
             udp_receive::prepare::<T>(sk);

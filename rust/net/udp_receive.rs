@@ -45,7 +45,7 @@ pub(super) unsafe fn prepare<T: DatagramReceiver>(sk: *mut bindings::sock) {
         // Nothing stays in the queue, so nothing is bounded by it; and nobody is to poll for more meanwhile.
         (*sk).sk_rcvbuf = i32::MAX;
         (*sk).sk_ll_usec = 0;
-        (*sk).sk_data_ready = Some(queued::<T>);
+        (*sk).sk_data_ready = Some(data_ready::<T>);
         bindings::udp_set_accept_gso(sk, true);
         // Otherwise the queue forgets which interface of a VRF a datagram came in by.
         bindings::ip_sock_set_pktinfo(sk);
@@ -57,7 +57,7 @@ pub(super) unsafe fn prepare<T: DatagramReceiver>(sk: *mut bindings::sock) {
 /// # Safety
 ///
 /// Only to be called by UDP, for a socket that was prepared.
-pub(super) unsafe extern "C" fn one<T: DatagramReceiver>(
+pub(super) unsafe extern "C" fn encap_rcv<T: DatagramReceiver>(
     sk: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> kernel::ffi::c_int {
@@ -70,7 +70,7 @@ pub(super) unsafe extern "C" fn one<T: DatagramReceiver>(
     };
     if skb.pull_linear(UDP_HEADER).is_some() && skb.pull(UDP_HEADER) {
         // SAFETY: By the safety requirement.
-        unsafe { hand_over::<T>(sk, skb) };
+        unsafe { deliver::<T>(sk, skb) };
     }
     0
 }
@@ -80,7 +80,7 @@ pub(super) unsafe extern "C" fn one<T: DatagramReceiver>(
 /// # Safety
 ///
 /// As above.
-unsafe extern "C" fn queued<T: DatagramReceiver>(sk: *mut bindings::sock) {
+unsafe extern "C" fn data_ready<T: DatagramReceiver>(sk: *mut bindings::sock) {
     const NOTHING: kernel::ffi::c_int = -(bindings::EAGAIN as kernel::ffi::c_int);
 
     loop {
@@ -106,16 +106,16 @@ unsafe extern "C" fn queued<T: DatagramReceiver>(sk: *mut bindings::sock) {
             SkBuff::<DatagramIn>::from_raw(skb)
         };
         // SAFETY: As above; what UDP leaves to who reads is to check the sum, and to count.
-        unsafe { take_out::<T>(sk, skb) };
+        unsafe { dequeued::<T>(sk, skb) };
     }
 }
 
-/// Checks a datagram that was in the queue, and hands it over.
+/// Checks a datagram that was in the queue, and delivers it.
 ///
 /// # Safety
 ///
 /// As above.
-unsafe fn take_out<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff<DatagramIn>) {
+unsafe fn dequeued<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff<DatagramIn>) {
     // SAFETY: The socket and the buffer are valid.
     unsafe {
         if skb.with_raw(|skb| bindings::udp_lib_checksum_complete(skb)) != 0 {
@@ -124,16 +124,16 @@ unsafe fn take_out<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff
             return skb.drop_for(DropReason::UdpCsum);
         }
         bindings::udp_count_received(sk, skb.datagrams() as kernel::ffi::c_int);
-        hand_over::<T>(sk, skb);
+        deliver::<T>(sk, skb);
     }
 }
 
-/// Hands a datagram over, and chooses the way of the next ones.
+/// Delivers a datagram to the receiver, and chooses the way of the next ones.
 ///
 /// # Safety
 ///
 /// As above.
-unsafe fn hand_over<T: DatagramReceiver>(sk: *mut bindings::sock, skb: SkBuff<DatagramIn>) {
+unsafe fn deliver<T: DatagramReceiver>(sk: *mut bindings::sock, skb: SkBuff<DatagramIn>) {
     // SAFETY: The socket is valid.
     let receiver = unsafe { bindings::sk_user_data(sk) }.cast::<T>();
     if receiver.is_null() {
@@ -142,7 +142,8 @@ unsafe fn hand_over<T: DatagramReceiver>(sk: *mut bindings::sock, skb: SkBuff<Da
     // SAFETY: The user data is a receiver, whose count is given up only after the user data was
     // cleared; UDP calls this with the RCU read side held.
     let many = T::receive(unsafe { RcuArc::borrow_raw(receiver) }, skb);
-    let way: Option<unsafe extern "C" fn(_, _) -> _> = if many { None } else { Some(one::<T>) };
+    let way: Option<unsafe extern "C" fn(_, _) -> _> =
+        if many { None } else { Some(encap_rcv::<T>) };
     // SAFETY: The socket is one of UDP. C reads the field at any time, as a whole (`READ_ONCE()`).
     unsafe {
         let field = &raw mut (*sk.cast::<bindings::udp_sock>()).encap_rcv;

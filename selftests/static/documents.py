@@ -8,6 +8,8 @@
                          catalogue; and the entry of a folder has its name
   documents.py --names   what names a file of the project (a document; of a test, any file) names one that there is
   documents.py --layers  the head of each layer in rust/ says in which context it may be used, and what it locks
+  documents.py --items   each item of src/ and rust/ that other files see says what it is (a constant that is one of user
+                         space's headers by its value need not)
   documents.py --prove   all of them find what is wrong in a tree made wrong on purpose
 
 Prints a line for each thing that is wrong, and fails if there is one."""
@@ -129,6 +131,24 @@ def layers(root):
             yield "%s: its head says nothing of context and locking" % name
 
 
+def items(root):
+    seen = r" *pub(?:\((?:crate|super)\))? (?:(?:const|unsafe) )*(?:fn|struct|enum|trait|const|static|type) (\w+)(.*(?:\n.*)?)"
+    for path in [*files(os.path.join(root, "src"), ".rs"), *files(os.path.join(root, "rust"), ".rs")]:
+        name = os.path.relpath(path, root)
+        if name.startswith("src/tests/"):
+            continue
+        lines = read(path).split("\n")
+        for number, line in enumerate(lines):
+            found = re.match(seen, "\n".join(lines[number:number + 2]))
+            if not found or re.search(r"= *\n? *wg\w+_WG\w+", found[2]):
+                continue
+            above = number - 1
+            while re.match(r"\s*(?:#\[.*|[^/]*\)\])$", lines[above]):
+                above -= 1
+            if not re.match(r"\s*///", lines[above]):
+                yield "%s:%d: %s says nothing about itself" % (name, number + 1, found[1])
+
+
 def prove():
     """Each fault is found, and nothing where there is none."""
     good = {
@@ -154,6 +174,9 @@ def prove():
         ("names", {"Makefile": "x:\n\tselftests/gone.sh src/gone.rs\n", "a.md": "`src/gone.rs`, build/src/x, src/*.rs, rust/*.rmeta\n"}, 2),
         ("layers", {"rust/net/mod.rs": "//! All\n", "rust/a.rs": "// SPDX\n\n//! A\n//!\n//! Context: any.\n"}, 0),
         ("layers", {"rust/a.rs": "//! A\n\n/// Context: any.\nfn f() {}\n"}, 1),
+        ("items", {"src/a.rs": "/// A.\n#[inline]\npub(crate) fn a() {}\nfn b() {}\n"}, 0),
+        ("items", {"src/a.rs": "pub(super) const A: u16 =\n    wgx_WGX_A_B as u16;\n"}, 0),
+        ("items", {"src/a.rs": "// A.\n#[inline]\npub(crate) const fn a() {}\n", "rust/b.rs": "\npub(super) struct B;\n"}, 2),
     ]
     for number, (kind, changed, wanted) in enumerate(faults):
         with tempfile.TemporaryDirectory() as root:
@@ -162,14 +185,14 @@ def prove():
                 with open(os.path.join(root, path), "w", encoding="utf-8") as file:
                     file.write(text)
                 os.chmod(os.path.join(root, path), 0o755)
-            found = list({"links": links, "tests": tests, "names": names, "layers": layers}[kind](root))
+            found = list({"links": links, "tests": tests, "names": names, "layers": layers, "items": items}[kind](root))
         if len(found) != wanted:
             yield "tree %d: %d faults of %s wanted, found: %s" % (number, wanted, kind, found)
 
 
 def main():
     kinds = {"--links": lambda: links(ROOT), "--tests": lambda: tests(ROOT), "--names": lambda: names(ROOT),
-             "--layers": lambda: layers(ROOT), "--prove": prove}
+             "--layers": lambda: layers(ROOT), "--items": lambda: items(ROOT), "--prove": prove}
     if len(sys.argv) != 2 or sys.argv[1] not in kinds:
         sys.exit(__doc__)
     wrong = list(kinds[sys.argv[1]]())

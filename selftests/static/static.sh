@@ -34,6 +34,7 @@ check "every link leads to a file and a headline, and Documentation/README.md to
 check "the table of selftests/README.md is the tree's, and each folder has its entry" documents --tests
 check "the files that documents name are there" documents --names
 check "the head of each layer says its context and locking" documents --layers
+check "each item that other files see says what it is" documents --items
 check "rustdoc has no warning, and its examples compile (make rustdoc)" make --no-print-directory rustdoc
 
 chapter "unsafe"
@@ -53,6 +54,18 @@ check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an
 chapter "Rooms"
 check "the checker of imports finds what it must in trees made wrong on purpose" python selftests/static/imports.py --prove
 check "imports of src/ go downwards only, and in no circle" python selftests/static/imports.py
+
+chapter "C"
+# What looks like a function there is one of the macros for tracepoints, which have a form of their own: no --strict.
+checkpatch() { environment perl "build/kernel/${KVER:-default}/source/scripts/checkpatch.pl" --no-tree --no-summary --terse "$@"; }
+helpers_pass() { checkpatch --strict --file rust/helpers.c && checkpatch --file rust/tracepoints.[ch] rust/bindings/*.h; }
+check "checkpatch has nothing to say about the C files" helpers_pass
+a_wrong_line_is_found() {
+	local wrong=build/test-logs/wrong.c
+	mkdir -p build/test-logs && { cat rust/helpers.c && printf 'int wrong( void ){return 0;}\n'; } >"$wrong" || return 1
+	! checkpatch --strict --file "$wrong"
+}
+check "but it has about a wrong line" a_wrong_line_is_found
 
 chapter "Types"
 layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }

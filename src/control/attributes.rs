@@ -8,7 +8,6 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use kernel::prelude::*;
 
 use crate::{
-    bindings,
     compat::{EBADR, EOPNOTSUPP},
     device::Device,
     net::{
@@ -17,14 +16,16 @@ use crate::{
         link,
         namespace::Net,
         rtnl::RtnlGuard,
+        AF_INET, AF_INET6,
     },
     protocol::messages::KEY_LEN,
     rcu::RcuArcBorrow,
+    uapi,
 };
 
 /// Attributes of a device (`enum wgdevice_attribute`).
 pub(super) mod device {
-    use crate::bindings::*;
+    use crate::uapi::*;
 
     pub(crate) const IFINDEX: u16 = wgdevice_attribute_WGDEVICE_A_IFINDEX as u16;
     pub(crate) const IFNAME: u16 = wgdevice_attribute_WGDEVICE_A_IFNAME as u16;
@@ -41,7 +42,7 @@ pub(super) mod device {
 
 /// Attributes of a peer (`enum wgpeer_attribute`).
 pub(super) mod peer {
-    use crate::bindings::*;
+    use crate::uapi::*;
 
     pub(crate) const UNSPEC: u16 = wgpeer_attribute_WGPEER_A_UNSPEC as u16;
     pub(crate) const PUBLIC_KEY: u16 = wgpeer_attribute_WGPEER_A_PUBLIC_KEY as u16;
@@ -67,7 +68,7 @@ pub(super) mod peer {
 
 /// Attributes of an allowed IP (`enum wgallowedip_attribute`).
 pub(super) mod allowed_ip {
-    use crate::bindings::*;
+    use crate::uapi::*;
 
     pub(crate) const FAMILY: u16 = wgallowedip_attribute_WGALLOWEDIP_A_FAMILY as u16;
     pub(crate) const IPADDR: u16 = wgallowedip_attribute_WGALLOWEDIP_A_IPADDR as u16;
@@ -80,10 +81,6 @@ pub(super) mod allowed_ip {
 
 /// The version of the protocol, the only one there is.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
-/// `AF_INET`, in an attribute and in a socket address.
-pub(super) const AF_INET: u16 = bindings::AF_INET as u16;
-/// `AF_INET6`, likewise.
-pub(super) const AF_INET6: u16 = bindings::AF_INET6 as u16;
 /// Length of a `sockaddr_in`, in bytes.
 pub(super) const SOCKADDR_IN_LEN: usize = 16;
 /// Length of a `sockaddr_in6`, in bytes.
@@ -93,14 +90,15 @@ pub(super) const TIMESPEC_LEN: usize = 16;
 
 /// How many types there are of an allowed IP's attributes, with the unused zero.
 pub(super) const ALLOWED_IP_TYPES: usize =
-    bindings::wgallowedip_attribute___WGALLOWEDIP_A_LAST as usize;
+    uapi::wgallowedip_attribute___WGALLOWEDIP_A_LAST as usize;
 /// How many types there are of a peer's attributes, with the unused zero.
-pub(super) const PEER_TYPES: usize = bindings::wgpeer_attribute___WGPEER_A_LAST as usize;
+pub(super) const PEER_TYPES: usize = uapi::wgpeer_attribute___WGPEER_A_LAST as usize;
 /// How many types there are of a device's attributes, with the unused zero.
-pub(super) const DEVICE_TYPES: usize = bindings::wgdevice_attribute___WGDEVICE_A_LAST as usize;
+pub(super) const DEVICE_TYPES: usize = uapi::wgdevice_attribute___WGDEVICE_A_LAST as usize;
 /// How many of them `GET_DEVICE` accepts: those that name the device.
 pub(super) const NAME_TYPES: usize = device::IFNAME as usize + 1;
 
+/// What the attributes of an allowed IP may be.
 pub(super) static ALLOWED_IP_POLICY: [Policy; ALLOWED_IP_TYPES] = policy::table(&[
     (allowed_ip::FAMILY, Policy::u16()),
     (allowed_ip::IPADDR, Policy::min_len(4)),
@@ -108,6 +106,7 @@ pub(super) static ALLOWED_IP_POLICY: [Policy; ALLOWED_IP_TYPES] = policy::table(
     (allowed_ip::FLAGS, Policy::u32_mask(allowed_ip::REMOVE_ME)),
 ]);
 
+/// What those of a peer may be.
 pub(super) static PEER_POLICY: [Policy; PEER_TYPES] = policy::table(&[
     (peer::PUBLIC_KEY, Policy::exact_len(KEY_LEN as i16)),
     (peer::PRESHARED_KEY, Policy::exact_len(KEY_LEN as i16)),
@@ -128,13 +127,15 @@ pub(super) static PEER_POLICY: [Policy; PEER_TYPES] = policy::table(&[
 ]);
 
 /// The longest name of a device, without its NUL.
-pub(super) const NAME_LEN: u16 = bindings::IFNAMSIZ as u16 - 1;
+pub(super) const NAME_LEN: u16 = uapi::IFNAMSIZ as u16 - 1;
 
+/// What those of `GET_DEVICE` may be.
 pub(super) static GET_POLICY: [Policy; NAME_TYPES] = policy::table(&[
     (device::IFINDEX, Policy::u32()),
     (device::IFNAME, Policy::nul_string(NAME_LEN)),
 ]);
 
+/// What those of `SET_DEVICE` may be.
 pub(super) static SET_POLICY: [Policy; DEVICE_TYPES] = policy::table(&[
     (device::IFINDEX, Policy::u32()),
     (device::IFNAME, Policy::nul_string(NAME_LEN)),

@@ -8,18 +8,17 @@ use core::net::IpAddr;
 use kernel::prelude::*;
 
 use crate::{
-    bindings,
     control::attributes::{
-        allowed_ip, device, find, peer, put_endpoint, AF_INET, AF_INET6, GET_POLICY, NAME_TYPES,
-        PROTOCOL_VERSION,
+        allowed_ip, device, find, peer, put_endpoint, GET_POLICY, NAME_TYPES, PROTOCOL_VERSION,
     },
     device::{config::Config, Device, Peer},
     net::{
         device::NetDevice,
         genetlink::{Batch, Dump, Policy, Progress, Request, Table, Writer},
-        link, rtnl,
+        link, rtnl, AF_INET, AF_INET6,
     },
     rcu::RcuArc,
+    uapi,
 };
 
 /// A `GET_DEVICE` under way.
@@ -48,7 +47,7 @@ struct Partial {
 }
 
 impl Dump for GetDevice {
-    const COMMAND: u8 = bindings::wg_cmd_WG_CMD_GET_DEVICE as u8;
+    const COMMAND: u8 = uapi::wg_cmd_WG_CMD_GET_DEVICE as u8;
     const POLICY: &'static [Policy] = &GET_POLICY;
 
     fn start(request: &Request<'_>) -> Result<Self> {

@@ -13,7 +13,6 @@ use kernel::{
 };
 
 use crate::{
-    bindings::*,
     compat::this_module,
     control::attributes::find_named,
     device::{config::Config, news::News, Device, Peer},
@@ -30,6 +29,7 @@ use crate::{
         noise::PublicKey,
     },
     rcu::{read_lock, RcuArc},
+    uapi::*,
 };
 
 /// The family.

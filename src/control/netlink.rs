@@ -8,17 +8,17 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    bindings,
     compat::this_module,
     control::{get_device::GetDevice, set_device::SetDevice},
     net::genetlink::{Family, Operation},
+    uapi,
 };
 
 /// The family.
 pub(crate) static FAMILY: Family = Family::new(
     this_module::<crate::LocalModule>(),
     c"wireguard",
-    bindings::WG_GENL_VERSION,
+    uapi::WG_GENL_VERSION,
     &OPERATIONS,
     &[],
 );

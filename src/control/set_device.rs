@@ -8,11 +8,10 @@ use core::net::IpAddr;
 use kernel::prelude::*;
 
 use crate::{
-    bindings,
     compat::EPFNOSUPPORT,
     control::attributes::{
-        allowed_ip, device, find, parse_endpoint, peer, AF_INET, AF_INET6, ALLOWED_IP_TYPES,
-        DEVICE_TYPES, PEER_TYPES, PROTOCOL_VERSION, SET_POLICY,
+        allowed_ip, device, find, parse_endpoint, peer, ALLOWED_IP_TYPES, DEVICE_TYPES, PEER_TYPES,
+        PROTOCOL_VERSION, SET_POLICY,
     },
     crypto::{with_wiped_stack, Secret},
     data::send::send_staged,
@@ -20,17 +19,18 @@ use crate::{
     handshake::expiry::set_persistent_keepalive,
     net::{
         genetlink::{Attribute, Do, Policy, Request, Step, Table},
-        rtnl,
+        rtnl, AF_INET, AF_INET6,
     },
     protocol::messages::KEY_LEN,
     rcu::RcuArc,
+    uapi,
 };
 
 /// `SET_DEVICE`.
 pub(super) struct SetDevice;
 
 impl Do for SetDevice {
-    const COMMAND: u8 = bindings::wg_cmd_WG_CMD_SET_DEVICE as u8;
+    const COMMAND: u8 = uapi::wg_cmd_WG_CMD_SET_DEVICE as u8;
     const POLICY: &'static [Policy] = &SET_POLICY;
     const SECRETS: &'static [&'static [Step]] = &[
         &[Step::Kind(device::PRIVATE_KEY)],

@@ -28,12 +28,14 @@ impl WorkItem<TELL> for Device {
     fn run(this: RcuArc<Self>) {
         let news = &this.news;
         if !this.news_timer.is_pending() {
-            while let Some(peer) = news.later.pop() {
-                news.now.push(&peer);
+            while let Some(peer) = news.later.dequeue() {
+                news.now.enqueue(&peer);
             }
         }
         for _ in 0..BUDGET {
-            let Some(peer) = news.now.pop() else { return };
+            let Some(peer) = news.now.dequeue() else {
+                return;
+            };
             tell_of(&peer);
             cpu::cond_resched();
         }
@@ -54,7 +56,7 @@ fn tell_of(peer: &RcuArc<Peer>) {
     let told_at = news.told_at.load(Relaxed);
     // Of who is gone there will be no other news.
     if told_at != 0 && now.saturating_sub(told_at) < NSEC_PER_SEC && !peer.is_removed() {
-        device.news.later.push(peer);
+        device.news.later.enqueue(peer);
         let in_a_second = timer::jiffies().wrapping_add(timer::seconds(1));
         device.news_timer.reduce(device, in_a_second);
         return;
@@ -74,5 +76,5 @@ fn tell_of(peer: &RcuArc<Peer>) {
 /// All peers of a device have been removed: nothing is told later.
 pub(crate) fn stop(device: &Device) {
     device.news_timer.stop();
-    while device.news.later.pop().is_some() {}
+    while device.news.later.dequeue().is_some() {}
 }

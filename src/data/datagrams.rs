@@ -11,14 +11,14 @@ use kernel::prelude::*;
 use crate::{
     crypto::DataKey,
     device::{engine::Engine, Keypair},
-    gfp::Gfp,
     net::{
-        skb::{Control, DatagramOut, PacketOut, PageFrag, SkBuff},
+        skb::{DatagramOut, PacketOut, PageFrag, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{
         padding, DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, PADDING_MULTIPLE, TAG_LEN,
     },
+    queueing::stages::{Encapsulated, Padded},
 };
 
 /// Room for the outer headers: Ethernet's and what else a device may want, IPv6's and UDP's.
@@ -90,15 +90,15 @@ impl<W: Fn(&mut [u8]) -> bool> Message<W> {
 }
 
 impl Message<()> {
-    /// The message of a packet, as its control says.
+    /// The message of a packet that is [`Padded`].
     pub(super) fn of_packet(
         packet: &SkBuff<PacketOut>,
     ) -> Message<impl Fn(&mut [u8]) -> bool + '_> {
-        let Control { number, length, .. } = packet.control();
+        let Padded { counter, len, .. } = packet.control();
         Message {
-            counter: number,
+            counter,
             len: packet.len(),
-            padded: length as usize,
+            padded: len as usize,
             write: |to: &mut [u8]| packet.copy_finished(to),
         }
     }
@@ -117,13 +117,11 @@ pub(super) fn seal_in_place(
     keypair: &Keypair,
     packet: SkBuff<PacketOut>,
 ) -> core::result::Result<SkBuff<DatagramOut>, SkBuff<PacketOut>> {
-    let Control {
-        number, length, ds, ..
-    } = packet.control();
+    let Padded { counter, len, ds } = packet.control();
     let message = Message {
-        counter: number,
+        counter,
         len: packet.len(),
-        padded: length as usize,
+        padded: len as usize,
         write: |_: &mut [u8]| true,
     };
     let tail = message.padded.saturating_sub(message.len) + TAG_LEN;
@@ -131,10 +129,7 @@ pub(super) fn seal_in_place(
     let fill = |buffer: &mut [u8]| message.seal_into(buffer, keypair);
     match packet.into_datagram(before, (tail, DataKey::SPARE), fill) {
         Ok(mut datagram) => {
-            datagram.set_control(Control {
-                ds,
-                ..Control::default()
-            });
+            datagram.set_control(Encapsulated { ds });
             Ok(datagram)
         }
         Err((packet, _)) => Err(packet),
@@ -152,7 +147,7 @@ pub(super) fn seal_single(
         BEFORE_HEADER,
         message.size(),
         DataKey::SPARE,
-        Gfp::Atomic,
+        GFP_ATOMIC,
         fill,
     )
 }
@@ -195,7 +190,7 @@ impl RunSpace {
             return Err(EINVAL);
         }
         Ok(Self {
-            datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, Gfp::Atomic)?,
+            datagrams: SkBuff::alloc_empty(OUTER_HEADROOM, GFP_ATOMIC)?,
             frags,
             ends: [0; RUN_FRAGS],
             each,
@@ -240,7 +235,7 @@ impl RunSpace {
         let mut is_first = true;
         while let Some(mut packet) = run.pop_front() {
             if is_first {
-                let ds = packet.control().ds;
+                let Padded { ds, .. } = packet.control();
                 finish_datagram(&mut datagrams, &mut packet, ds, true);
                 is_first = false;
             }
@@ -299,10 +294,7 @@ pub(super) fn finish_datagram(
     ds: u8,
     is_last: bool,
 ) {
-    datagram.set_control(Control {
-        ds,
-        ..Control::default()
-    });
+    datagram.set_control(Encapsulated { ds });
     if packet.len() != 0 {
         datagram.copy_flow_hash(packet);
         if is_last {
@@ -318,13 +310,14 @@ pub(super) fn finish_datagram(
 #[cold]
 pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<DatagramOut> {
     let mut datagrams = SkbList::new();
-    let (len, size, control) = (run.len(), run.gso_size(), run.control());
+    let (len, size) = (run.len(), run.gso_size());
+    let control: Encapsulated = run.control();
     let mut at = 0usize;
     while at < len && size != 0 {
         let end = at.saturating_add(size).min(len);
         let fill = |bytes: &mut [u8]| run.copy_bits(at, bytes);
         if let Ok(mut datagram) =
-            SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, Gfp::Atomic, fill)
+            SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, GFP_ATOMIC, fill)
         {
             datagram.set_control(control);
             datagram.copy_flow_hash(&mut run);

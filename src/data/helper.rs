@@ -29,8 +29,8 @@ pub(crate) trait PeerJob: Job + Sized {
     /// The peer's queue.
     fn queue(peer: &Peer) -> &OrderedQueue<Self>;
 
-    /// Has an owner of the queue come, for the home of which this is the CPU. Context: any but hard interrupts.
-    fn call(peer: &RcuArc<Peer>, home: u32);
+    /// Schedules an owner of the queue, whose home is this CPU. Context: any but hard interrupts.
+    fn schedule(peer: &RcuArc<Peer>, home: u32);
 }
 
 /// A helper on its way.
@@ -55,10 +55,10 @@ impl<J: PeerJob> WorkItem for Helper<J> {
     }
 }
 
-/// Sends a helper to a peer's queue. Returns whether one is on its way; if not, all have enough to do.
+/// Schedules a helper for a peer's queue. Returns whether one is on its way; if not, all have enough to do.
 ///
 /// Context: any but hard interrupts.
-pub(crate) fn send<J: PeerJob>(peer: &RcuArc<Peer>) -> bool {
+pub(crate) fn schedule<J: PeerJob>(peer: &RcuArc<Peer>) -> bool {
     let engine = &peer.device.engine;
     if !engine.begin_help() {
         return false;
@@ -83,5 +83,5 @@ pub(crate) fn send<J: PeerJob>(peer: &RcuArc<Peer>) -> bool {
 
 /// Works on up to `most` jobs of a peer. Context: any but hard interrupts.
 pub(crate) fn help<J: PeerJob>(peer: &RcuArc<Peer>, most: usize) {
-    J::queue(peer).help(most, |home| J::call(peer, home));
+    J::queue(peer).help(most, |home| J::schedule(peer, home));
 }

@@ -17,8 +17,8 @@ const OFFLOAD_DATAGRAMS: usize = 16;
 impl Lane {
     /// Drops what its peers have received. For lanes that are not polled any more.
     pub(crate) fn purge(&self) {
-        while let Some(peer) = self.peers.pop() {
-            while peer.incoming.run(usize::MAX, receive::discard) == Next::Call {}
+        while let Some(peer) = self.peers.dequeue() {
+            while peer.incoming.run(usize::MAX, receive::discard) == Next::Schedule {}
         }
     }
 }
@@ -27,13 +27,13 @@ impl Poll for Lane {
     fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize {
         let mut done = 0usize;
         while done < budget {
-            let Some(peer) = self.peers.pop() else {
+            let Some(peer) = self.peers.dequeue() else {
                 break;
             };
-            // It calls who delivers.
+            // It schedules who delivers.
             if peer.device.engine.may_help()
                 && peer.incoming.load_to_work_on() > OFFLOAD_DATAGRAMS
-                && helper::send::<Open>(&peer)
+                && helper::schedule::<Open>(&peer)
             {
                 continue;
             }
@@ -42,8 +42,8 @@ impl Poll for Lane {
                 done = done.saturating_add(count);
                 count
             });
-            if next == Next::Call {
-                self.peers.push(&peer);
+            if next == Next::Schedule {
+                self.peers.enqueue(&peer);
             }
         }
         done

@@ -27,11 +27,14 @@ use crate::{
         Keypair, Open, Peer,
     },
     net::{
-        skb::{Control, DatagramIn, PacketIn, Protocol, SkBuff},
+        skb::{DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, TAG_LEN},
-    queueing::queue::{Job, OrderedQueue},
+    queueing::{
+        queue::{Job, OrderedQueue},
+        stages::Decrypted,
+    },
     rcu::RcuArc,
     tracepoints,
 };
@@ -69,9 +72,7 @@ impl Sealed {
     }
 }
 
-/// What was in them: packets that are authentic. In the control of each are the counter of the message that it was in, how
-/// long that was without header and tag, and its outer DS field; if the packet stands for several, the counter of the first,
-/// how many they are, and how long they were together.
+/// What was in them: packets that are authentic, [`Decrypted`].
 pub(crate) struct Opened {
     pub(crate) keypair: RcuArc<Keypair>,
     pub(crate) packets: SkbList<PacketIn>,
@@ -127,7 +128,7 @@ impl Job for Open {
         tracepoints::batch_opened(|| {
             let (mut count, mut bytes) = (0, 0);
             packets.for_each(|packet| {
-                count += packet.control().messages;
+                count += packet.control::<Decrypted>().messages;
                 bytes += packet.len();
             });
             let peer = &keypair.peer;
@@ -149,11 +150,11 @@ impl PeerJob for Open {
 
     /// Packets are delivered in the lane of the queue's home, whose NAPI instance keeps them in order; it is polled on
     /// this CPU, which has something to do with them already.
-    fn call(peer: &RcuArc<Peer>, home: u32) {
+    fn schedule(peer: &RcuArc<Peer>, home: u32) {
         let lanes = &peer.device.lanes;
         let index = home as usize;
         if let Some(lane) = lanes.get(index) {
-            lane.peers.push(peer);
+            lane.peers.enqueue(peer);
             lanes.schedule(index);
             if lanes.is_detached() {
                 lane.purge();
@@ -182,7 +183,7 @@ struct Opener<'a> {
 struct Run {
     packet: SkBuff<PacketIn>,
     tcp: TcpRun,
-    control: Control,
+    control: Decrypted,
 }
 
 impl<'a> Opener<'a> {
@@ -258,10 +259,10 @@ impl<'a> Opener<'a> {
         let Some((true, Some(header))) = copied else {
             return Some((datagram, EINVAL));
         };
-        let control = Control {
-            number: header.counter,
-            length: text_len as u32,
+        let control = Decrypted {
+            counter: header.counter,
             messages: 1,
+            len: text_len as u32,
             ds: datagram.ds_field(),
         };
         let keypair = self.keypair;
@@ -283,10 +284,10 @@ impl<'a> Opener<'a> {
         let keypair = self.keypair;
         let len = range.len();
         let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
-        let mut control = Control {
-            number: 0,
-            length: text_len as u32,
+        let mut control = Decrypted {
+            counter: 0,
             messages: 1,
+            len: text_len as u32,
             ds: datagram.ds_field(),
         };
         let lent = match len > COPIED {
@@ -299,7 +300,7 @@ impl<'a> Opener<'a> {
                 let end = BEFORE_HEADER.saturating_add(len);
                 let Ok(copy) = self.bounce.with_len(end.saturating_add(DataKey::SPARE)) else {
                     let (counter, packet) = open_alone(keypair, datagram, range)?;
-                    control.number = counter;
+                    control.counter = counter;
                     self.put(packet, control);
                     return Ok(());
                 };
@@ -313,7 +314,7 @@ impl<'a> Opener<'a> {
             .and_then(|rest| rest.first_chunk());
         let header = header.and_then(DataHeader::parse);
         let counter = header.ok_or(EBADMSG)?.counter;
-        control.number = counter;
+        control.counter = counter;
         let mut run = self.run.as_mut().filter(|run| run.may_take(&control));
         let destination = run.as_mut().and_then(|run| {
             let headers_len = run.tcp.headers_len();
@@ -346,7 +347,7 @@ impl<'a> Opener<'a> {
             .unwrap_or_default();
         if let Some(payload) = run.tcp.add(packet) {
             destination.restore();
-            run.control.length = run.control.length.saturating_add(control.length);
+            run.control.len = run.control.len.saturating_add(control.len);
             run.control.messages += 1;
             if let Some(buffer) = &mut self.payload {
                 buffer.at += payload;
@@ -366,7 +367,7 @@ impl<'a> Opener<'a> {
 
     /// Puts a packet behind the others.
     #[inline]
-    fn put(&mut self, mut packet: SkBuff<PacketIn>, control: Control) {
+    fn put(&mut self, mut packet: SkBuff<PacketIn>, control: Decrypted) {
         self.end_run();
         packet.set_control(control);
         if self.merges && self.more != 0 && coalesce::may_begin(packet.linear()) {
@@ -423,16 +424,16 @@ impl<'a> Opener<'a> {
 
 impl Run {
     /// Returns whether a message, as its control says, may be the next.
-    fn may_take(&self, next: &Control) -> bool {
-        let Control {
-            number,
+    fn may_take(&self, next: &Decrypted) -> bool {
+        let Decrypted {
+            counter,
             messages,
             ds,
             ..
         } = self.control;
-        number.checked_add(messages.into()) == Some(next.number)
+        counter.checked_add(messages.into()) == Some(next.counter)
             && ds == next.ds
-            && self.tcp.has_room_for(next.length as usize)
+            && self.tcp.has_room_for(next.len as usize)
     }
 
     /// Makes what has been decrypted part of the packet.

@@ -87,6 +87,7 @@ impl<'a> Destination<'a> {
         })
     }
 
+    /// Puts back what the headers, and the scratch in front of them, have overwritten.
     pub(super) fn restore(&mut self) {
         if let Some((scratch, rest)) = self.bytes.split_first_chunk_mut() {
             *scratch = self.scratch;

@@ -24,7 +24,7 @@ use crate::{
     events,
     net::{
         napi::Receiver,
-        skb::{Control, DatagramIn, PacketIn, Protocol, SkBuff},
+        skb::{DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
     },
     protocol::{
@@ -34,7 +34,7 @@ use crate::{
         },
         replay::ReplayWindow,
     },
-    queueing::queue::Next,
+    queueing::{queue::Next, stages::Decrypted},
     rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
@@ -128,10 +128,10 @@ fn data(
             Err(back) => sealed = back,
         }
     }
-    match peer.incoming.push(sealed, MAX_QUEUED_PACKETS) {
-        Ok(pushed) if pushed.next == Next::Call => Open::call(peer, pushed.home),
+    match peer.incoming.enqueue(sealed, MAX_QUEUED_PACKETS) {
+        Ok(enqueued) if enqueued.next == Next::Schedule => Open::schedule(peer, enqueued.home),
         // Who brings more while a full job waits works, too.
-        Ok(pushed) if pushed.is_new && pushed.waiting > 1 => helper::help::<Open>(peer, 1),
+        Ok(enqueued) if enqueued.is_new && enqueued.waiting > 1 => helper::help::<Open>(peer, 1),
         Ok(_) => (),
         Err(sealed) => drop_of_peer(peer, Cause::DecryptionQueueFull, sealed.datagrams),
     }
@@ -154,13 +154,13 @@ fn deliver_at_once(
             let deliver = |opened| deliver(opened, &mut receiver);
             sealed
                 .take()
-                .map(|sealed| peer.incoming.run_alone(sealed, 1, deliver))
+                .map(|sealed| peer.incoming.run_bypass(sealed, 1, deliver))
         })
     });
     match next.flatten() {
         Some(Ok(next)) => {
-            if next == Next::Call {
-                Open::call(peer, here);
+            if next == Next::Schedule {
+                Open::schedule(peer, here);
             }
             Ok(())
         }
@@ -194,10 +194,10 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
                 // Before the stack has it, which may answer at once.
                 timers::data_received(peer);
             }
-            let messages = packet.control().messages as usize;
+            let Decrypted { messages, .. } = packet.control();
             let accepted = accept(peer, packet, &guard, receiver);
             if accepted != 0 {
-                count = count.saturating_add(messages);
+                count = count.saturating_add(messages as usize);
             }
             bytes = bytes.saturating_add(accepted);
         }
@@ -212,10 +212,10 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList
     let mut kept = SkbList::new();
     let mut replay = keypair.replay.lock();
     while let Some(packet) = packets.pop_front() {
-        let Control {
-            number, messages, ..
+        let Decrypted {
+            counter, messages, ..
         } = packet.control();
-        let mut counters = (0..u64::from(messages)).map(|nth| number.saturating_add(nth));
+        let mut counters = (0..u64::from(messages)).map(|nth| counter.saturating_add(nth));
         if messages > 1 && !counters.clone().all(|counter| replay.would_accept(counter)) {
             keep_new(keypair, &packet, &mut replay, &mut kept);
             packet.drop_for(Cause::Replayed.reason());
@@ -224,7 +224,7 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList
         if counters.all(|counter| replay.accept(counter)) {
             kept.push_back(packet);
         } else {
-            refuse(keypair, &replay, number);
+            refuse(keypair, &replay, counter);
             packet.drop_for(Cause::Replayed.reason());
         }
     }
@@ -250,14 +250,14 @@ fn keep_new(
     replay: &mut ReplayWindow,
     kept: &mut SkbList<PacketIn>,
 ) {
-    let control = packet.control();
+    let control: Decrypted = packet.control();
     let segments = TcpSegments::parse(packet.linear(), packet.len(), packet.gso_size());
     let Some(segments) = segments else {
         count_of_peer(&keypair.peer, Cause::Replayed, control.messages as usize);
         return;
     };
     for index in 0..segments.count() {
-        let counter = control.number.saturating_add(index as u64);
+        let counter = control.counter.saturating_add(index as u64);
         if !replay.accept(counter) {
             refuse(keypair, replay, counter);
             continue;
@@ -271,10 +271,10 @@ fn keep_new(
         });
         match single {
             Ok(mut single) => {
-                single.set_control(Control {
-                    number: counter,
-                    length: len.next_multiple_of(PADDING_MULTIPLE) as u32,
+                single.set_control(Decrypted {
+                    counter,
                     messages: 1,
+                    len: len.next_multiple_of(PADDING_MULTIPLE) as u32,
                     ds: control.ds,
                 });
                 kept.push_back(single);
@@ -324,15 +324,12 @@ fn accept(
 ) -> usize {
     let device = &peer.device;
     let netdev = &device.netdev;
-    let Control {
-        ds,
-        length,
-        messages,
-        ..
+    let Decrypted {
+        messages, len, ds, ..
     } = packet.control();
     let messages = messages as usize;
-    let message_len = length as usize + messages * DATA_MIN_LEN;
-    if length == 0 {
+    let message_len = len as usize + messages * DATA_MIN_LEN;
+    if len == 0 {
         events::keepalive_received(&**peer);
         netdev.count_received(messages, message_len);
         packet.consume();

@@ -18,11 +18,14 @@ use crate::{
         Keypair, Seal,
     },
     net::{
-        skb::{Control, DatagramOut, Flow, Keepable, PacketOut, SkBuff},
+        skb::{DatagramOut, Flow, Keepable, PacketOut, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{padding, DATA_MIN_LEN},
-    queueing::queue::Job,
+    queueing::{
+        queue::Job,
+        stages::{Numbered, Outgoing, Padded},
+    },
     rcu::RcuArc,
     tracepoints,
 };
@@ -33,11 +36,7 @@ const JOB_PACKETS: usize = 64;
 /// With more packets than these much is sent at once.
 const MANY_PACKETS: usize = 16;
 
-/// What stands for the counter of a message that there is none for.
-const NO_COUNTER: u64 = u64::MAX;
-
-/// Packets as they were routed to the device, with the MTU of their routes as the length in their control; an empty one
-/// stands for a keepalive. In a queue, the counters of its messages are in its control, too.
+/// Packets of a session, [`Outgoing`] at first, and [`Numbered`] in a queue; an empty one stands for a keepalive.
 pub(crate) struct Packets {
     pub(crate) keypair: RcuArc<Keypair>,
     pub(crate) packets: SkbList<PacketOut>,
@@ -59,17 +58,17 @@ impl Job for Seal {
         input.packets.len()
     }
 
-    /// Messages are numbered in the order in which they will be sent: if that were left to whoever
-    /// encrypts them, the one with the larger counter might leave first.
+    /// Messages are numbered in the order in which they will be sent: CPUs that encrypt at once might number the later one
+    /// first.
     fn enter(input: &mut Packets) {
         let keypair = &input.keypair;
         input.packets.for_each(|packet| {
             let messages = messages_of(packet);
-            let number = keypair.reserve_counters(messages as usize);
-            packet.set_control(Control {
-                number: number.unwrap_or(NO_COUNTER),
+            let Outgoing { mtu, .. } = packet.control();
+            packet.set_control(Numbered {
+                counter: keypair.reserve_counters(messages as usize),
                 messages,
-                ..packet.control()
+                mtu,
             });
         });
     }
@@ -96,27 +95,28 @@ impl Job for Seal {
         keypair.peer.device.counters.sealed.count(count);
         let mut sealer = Sealer::new(&keypair);
         while let Some(skb) = packets.pop_front() {
-            let Control {
-                length,
-                number,
+            let Numbered {
+                counter,
                 messages,
-                ..
+                mtu,
             } = skb.control();
-            if number == NO_COUNTER {
+            let Some(counter) = counter else {
                 sealer.refuse(skb);
-            } else if let Some(segments) = tcp_segments(&skb, messages) {
-                sealer.add_tcp(skb, &segments, length, number);
+                continue;
+            };
+            if let Some(segments) = tcp_segments(&skb, messages) {
+                sealer.add_tcp(skb, &segments, mtu, counter);
             } else if skb.is_gso() {
-                let end = number.saturating_add(messages.into());
+                let end = counter.saturating_add(messages.into());
                 match skb.segment() {
-                    Ok(segments) => sealer.add_segments(segments, length, number..end),
+                    Ok(segments) => sealer.add_segments(segments, mtu, counter..end),
                     Err(_) => {
                         let cause = Cause::NoMemorySending;
                         count_of_peer(&keypair.peer, cause, messages as usize);
                     }
                 }
             } else {
-                sealer.add(skb, length, number);
+                sealer.add(skb, mtu, counter);
             }
         }
         let mut datagrams = sealer.finish();
@@ -177,21 +177,22 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
     packets.for_each(|packet| {
         let flow = flow_of(packet);
         is_mixed |= *first.get_or_insert(flow) != flow;
-        let Control {
-            number, messages, ..
+        let Numbered {
+            counter, messages, ..
         } = packet.control();
-        can_change &= number != NO_COUNTER && next.is_none_or(|next| next == number);
-        next = Some(number.saturating_add(messages.into()));
+        can_change &= counter.is_some() && (next.is_none() || next == counter);
+        next = counter.map(|counter| counter.saturating_add(messages.into()));
     });
     if !is_mixed || !can_change {
         return packets;
     }
     let mut gathered = SkbList::new();
-    let mut number = NO_COUNTER;
+    let mut counter = u64::MAX;
     while let Some(head) = packets.pop_front() {
         let mut others = SkbList::new();
         let flow = flow_of(&head);
-        number = number.min(head.control().number);
+        let Numbered { counter: own, .. } = head.control();
+        counter = own.map_or(counter, |own| own.min(counter));
         gathered.push_back(head);
         while let Some(packet) = packets.pop_front() {
             if flow_of(&packet) == flow {
@@ -203,9 +204,13 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
         packets = others;
     }
     gathered.for_each(|packet| {
-        let control = packet.control();
-        packet.set_control(Control { number, ..control });
-        number = number.saturating_add(control.messages.into());
+        let Numbered { messages, mtu, .. } = packet.control();
+        packet.set_control(Numbered {
+            counter: Some(counter),
+            messages,
+            mtu,
+        });
+        counter = counter.saturating_add(messages.into());
     });
     gathered
 }
@@ -321,10 +326,9 @@ impl<'a> Sealer<'a> {
         let padded = len.saturating_add(padding(len, mtu as usize));
         let size = padded.saturating_add(DATA_MIN_LEN);
         let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
-        packet.set_control(Control {
-            number: counter,
-            length: padded as u32,
-            messages: 1,
+        packet.set_control(Padded {
+            counter,
+            len: padded as u32,
             ds,
         });
         // A keepalive belongs to no flow. Who wants to be told when a packet leaves means that one only.
@@ -385,7 +389,7 @@ impl<'a> Sealer<'a> {
             let made = seal_single(self.keypair, &Message::of_packet(&packet));
             match made {
                 Ok(mut datagram) => {
-                    let ds = packet.control().ds;
+                    let Padded { ds, .. } = packet.control();
                     finish_datagram(&mut datagram, &mut packet, ds, true);
                     self.datagrams.push_back(datagram);
                     packet.consume();

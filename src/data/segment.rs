@@ -13,9 +13,13 @@ use core::num::NonZeroUsize;
 /// The longest headers: IPv4's or TCP's with all options are 60 bytes each.
 pub(crate) const MOST_HEADERS: usize = 60 + 60;
 
+/// An IPv4 header without options, in bytes.
 pub(crate) const IPV4_LEN: usize = 20;
+/// An IPv6 header without extensions.
 pub(crate) const IPV6_LEN: usize = 40;
+/// A TCP header without options.
 pub(crate) const TCP_LEN: usize = 20;
+/// TCP's number in IP headers.
 pub(crate) const PROTOCOL_TCP: u8 = 6;
 
 /// TCP's flags in the byte behind the length of its header.

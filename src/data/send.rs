@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::{prelude::*, workqueue::WorkItem};
+use kernel::{alloc::Flags, prelude::*, workqueue::WorkItem};
 
 use crate::{
     compat::{EDESTADDRREQ, ELOOP, ENOKEY, EPROTONOSUPPORT},
@@ -23,17 +23,19 @@ use crate::{
         Device, Keypair, Peer, Seal,
     },
     events,
-    gfp::Gfp,
     net::{
         device::transmit_depth,
         icmp,
-        skb::{Control, DatagramOut, PacketOut, Protocol, Routed, SkBuff},
+        skb::{DatagramOut, PacketOut, Protocol, Routed, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{
         DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME,
     },
-    queueing::queue::{Next, OrderedQueue, Pushed},
+    queueing::{
+        queue::{Enqueued, Next, OrderedQueue},
+        stages::{Encapsulated, Outgoing},
+    },
     rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
@@ -94,9 +96,9 @@ pub(crate) fn transmit(device: RcuArcBorrow<'_, Device>, mut skb: SkBuff<Routed>
     let Some(mut skb) = skb.into_packet() else {
         return Ok(());
     };
-    skb.set_control(Control {
-        length: mtu as u32,
-        ..Control::default()
+    skb.set_control(Outgoing {
+        staged_at: 0,
+        mtu: mtu as u32,
     });
 
     let mut packets = SkbList::new();
@@ -112,7 +114,7 @@ pub(crate) fn transmit(device: RcuArcBorrow<'_, Device>, mut skb: SkBuff<Routed>
 fn cut(peer: &Peer, mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
     let mut single = SkbList::new();
     while let Some(skb) = packets.pop_front() {
-        let control = skb.control();
+        let control: Outgoing = skb.control();
         if !skb.is_gso() {
             single.push_back(skb);
             continue;
@@ -165,7 +167,7 @@ fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList<PacketOut>, guard: &G
     let Some(keypair) = keypair.upgrade() else {
         return false;
     };
-    submit(&keypair, core::mem::replace(packets, SkbList::new()));
+    xmit(&keypair, core::mem::replace(packets, SkbList::new()));
     true
 }
 
@@ -180,22 +182,22 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
         };
         if let Some(keypair) = usable_session(peer) {
             let packets = core::mem::replace(&mut moving.packets, SkbList::new());
-            let pushed = push(Packets {
+            let enqueued = enqueue(Packets {
                 keypair,
                 packets,
                 is_large: false,
             });
             // Now that they are in the queue, others may follow.
             drop(moving);
-            if let Some(pushed) = pushed {
-                see_to(peer, &pushed, false);
+            if let Some(enqueued) = enqueued {
+                process(peer, &enqueued, false);
             }
             continue;
         }
         // They may wait for long, which must not keep their sockets from sending elsewhere.
         moving.packets.for_each(SkBuff::orphan);
         drop(moving);
-        // Whoever began a session meanwhile found nothing to send.
+        // If a session began meanwhile, its first message found nothing to send.
         if usable_session(peer).is_none() {
             request(peer, Request::BeginHandshake);
             return;
@@ -210,7 +212,7 @@ pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
     let _softirqs = cpu::SoftirqsDisabled::new();
     if peer.staged.is_empty() {
         // A message without a packet.
-        if let Ok(empty) = SkBuff::empty(Gfp::Atomic) {
+        if let Ok(empty) = SkBuff::empty(GFP_ATOMIC) {
             events::keepalive_sent(&**peer);
             let mut packets = SkbList::new();
             packets.push_back(empty);
@@ -237,9 +239,9 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
 /// Encrypts packets and sends them in order. Context: softirqs disabled.
 ///
 /// A lone packet is encrypted and sent where it is, which is the quickest. When many come without an answer in
-/// between, they are collected for a moment and sent together, which is the cheapest. A large packet goes to a helper,
+/// between, they are collected for a work item and sent together, which is the cheapest. A large packet goes to a helper,
 /// if there is one. In tunnels within tunnels a work item begins anew.
-fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
+fn xmit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
     let peer = &keypair.peer;
     let mut packets = packets;
     let (mut bytes, mut parts) = (0usize, 0usize);
@@ -256,47 +258,47 @@ fn submit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
     };
     let is_collected = !is_large && peer.pace.is_busy(parts);
     if !is_large && !is_collected && transmit_depth() <= DEEP {
-        match peer.outgoing.run_alone(input, BUDGET, deliver) {
-            Ok(next) => return call_if(peer, next),
+        match peer.outgoing.run_bypass(input, BUDGET, deliver) {
+            Ok(next) => return schedule_if(peer, next),
             Err(back) => input = back,
         }
     }
-    let Some(pushed) = push(input) else {
+    let Some(enqueued) = enqueue(input) else {
         return;
     };
-    // If a full job waits, whoever sent it had better do the work than send even more.
-    if is_collected && (!pushed.is_new || pushed.waiting == 1) {
-        if pushed.next == Next::Call {
-            Seal::call(peer, pushed.home);
+    // If a full job waits, its sender does the work here instead of sending even more.
+    if is_collected && (!enqueued.is_new || enqueued.waiting == 1) {
+        if enqueued.next == Next::Schedule {
+            Seal::schedule(peer, enqueued.home);
         }
     } else {
-        see_to(peer, &pushed, is_large);
+        process(peer, &enqueued, is_large);
     }
 }
 
 /// Puts packets into their peer's queue. If there is no room, they are dropped. Context: softirqs disabled.
-fn push(input: Packets) -> Option<Pushed> {
+fn enqueue(input: Packets) -> Option<Enqueued> {
     let keypair = input.keypair.clone();
-    let pushed = keypair.peer.outgoing.push(input, MAX_QUEUED_PACKETS);
-    let refused = match pushed {
-        Ok(pushed) => return Some(pushed),
+    let enqueued = keypair.peer.outgoing.enqueue(input, MAX_QUEUED_PACKETS);
+    let refused = match enqueued {
+        Ok(enqueued) => return Some(enqueued),
         Err(input) => input.packets,
     };
     drop_of_peer(&keypair.peer, Cause::EncryptionQueueFull, refused);
     None
 }
 
-/// Sees to it that what was put into a peer's queue is sent, by a helper first if it is large. Context: softirqs
+/// Has what was put into a peer's queue encrypted and sent, by a helper first if it is large. Context: softirqs
 /// disabled.
-fn see_to(peer: &RcuArc<Peer>, pushed: &Pushed, is_large: bool) {
+fn process(peer: &RcuArc<Peer>, enqueued: &Enqueued, is_large: bool) {
     if transmit_depth() > DEEP {
-        if pushed.next == Next::Call {
-            Seal::call(peer, pushed.home);
+        if enqueued.next == Next::Schedule {
+            Seal::schedule(peer, enqueued.home);
         }
-    } else if is_large && helper::send::<Seal>(peer) {
-        // It calls who sends.
-    } else if pushed.home == kernel::cpu::CpuId::current().as_u32() {
-        call_if(peer, peer.outgoing.run(BUDGET, deliver));
+    } else if is_large && helper::schedule::<Seal>(peer) {
+        // It schedules who sends.
+    } else if enqueued.home == kernel::cpu::CpuId::current().as_u32() {
+        schedule_if(peer, peer.outgoing.run(BUDGET, deliver));
     } else {
         helper::help::<Seal>(peer, 1);
     }
@@ -307,17 +309,17 @@ impl PeerJob for Seal {
         &peer.outgoing
     }
 
-    fn call(peer: &RcuArc<Peer>, home: u32) {
+    fn schedule(peer: &RcuArc<Peer>, home: u32) {
         let crypt = peer.device.engine.crypt();
-        // It may be called already, and then comes later than this.
+        // It may be scheduled already, and then comes later than this.
         let _ = crypt.enqueue_on::<_, SEND>(home, peer.clone());
     }
 }
 
 /// Goes on sending later, if there is more. Context: softirqs disabled, or a work item of one CPU.
-fn call_if(peer: &RcuArc<Peer>, next: Next) {
-    if next == Next::Call {
-        Seal::call(peer, kernel::cpu::CpuId::current().as_u32());
+fn schedule_if(peer: &RcuArc<Peer>, next: Next) {
+    if next == Next::Schedule {
+        Seal::schedule(peer, kernel::cpu::CpuId::current().as_u32());
     }
 }
 
@@ -325,7 +327,7 @@ impl WorkItem<SEND> for Peer {
     type Pointer = RcuArc<Self>;
 
     fn run(this: RcuArc<Self>) {
-        call_if(&this, this.outgoing.run(BUDGET, deliver));
+        schedule_if(&this, this.outgoing.run(BUDGET, deliver));
     }
 }
 
@@ -371,19 +373,16 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
 /// Sends a handshake message to a peer. Context: process context.
 pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Result {
     let mut packets = SkbList::new();
-    packets.push_back(message_buffer(message, ds, Gfp::Kernel)?);
+    packets.push_back(message_buffer(message, ds, GFP_KERNEL)?);
     socket::send_to_peer(peer, packets)
 }
 
 /// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.
-pub(crate) fn message_buffer(message: &[u8], ds: u8, gfp: Gfp) -> Result<SkBuff<DatagramOut>> {
-    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, gfp, |buffer| {
+pub(crate) fn message_buffer(message: &[u8], ds: u8, flags: Flags) -> Result<SkBuff<DatagramOut>> {
+    let mut skb = SkBuff::alloc_with(OUTER_HEADROOM, 0, message.len(), 0, flags, |buffer| {
         buffer.copy_from_slice(message);
         Ok(())
     })?;
-    skb.set_control(Control {
-        ds,
-        ..Control::default()
-    });
+    skb.set_control(Encapsulated { ds });
     Ok(skb)
 }

@@ -25,6 +25,7 @@ use crate::{
         skb_list::SkbList,
         udp::{Flow4, Flow6},
     },
+    queueing::stages::Encapsulated,
     rcu::{read_lock, Guard},
 };
 
@@ -282,7 +283,8 @@ fn send_all(
         if limits.is_queued {
             skb.weigh_at_least(parts.saturating_mul(QUEUED_WEIGHT));
         }
-        let (len, ds) = (skb.len(), skb.control().ds);
+        let len = skb.len();
+        let Encapsulated { ds } = skb.control();
         let before = (parts > 1).then(|| netdev.sent_here());
         send(skb, route, ds)?;
         // The IP layer has counted the buffer as one packet, sent or dropped.

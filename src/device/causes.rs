@@ -7,8 +7,8 @@
 use core::ffi::CStr;
 
 use crate::{
-    bindings::*,
     net::{device::LinkStatistic, drop_reason::DropReason},
+    uapi::*,
 };
 
 /// How many causes a peer's drops are told apart by.

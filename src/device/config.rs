@@ -72,6 +72,7 @@ impl<'g> Config<'g> {
         self.configured.generation
     }
 
+    /// Returns how many peers there are.
     pub(crate) fn peer_count(&self) -> usize {
         self.configured.peer_count
     }

@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// A number that only grows.
-pub(crate) struct Counter(Atomic<i64>);
+pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
+    /// Zero.
     pub(crate) const fn new() -> Self {
         Self(Atomic::new(0))
     }
@@ -23,11 +24,12 @@ impl Counter {
     /// Counts some more.
     #[inline]
     pub(crate) fn add(&self, count: usize) {
-        let _ = self.0.fetch_add(count as i64, Relaxed);
+        let _ = self.0.fetch_add(count as u64, Relaxed);
     }
 
+    /// Returns the number.
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed) as u64
+        self.0.load(Relaxed)
     }
 }
 
@@ -112,6 +114,7 @@ impl DeviceCounters {
         }
     }
 
+    /// Nothing counted yet.
     pub(crate) const fn new() -> Self {
         Self {
             sealed: Jobs::new(),
@@ -137,6 +140,7 @@ pub(crate) struct PeerCounters {
 }
 
 impl PeerCounters {
+    /// Nothing counted yet.
     pub(crate) const fn new() -> Self {
         Self {
             rx_packets: Counter::new(),

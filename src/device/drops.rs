@@ -14,6 +14,7 @@ use crate::{
         skb::{DatagramIn, DatagramOut, Keepable, PacketIn, PacketOut, Routed, SkBuff},
         skb_list::SkbList,
     },
+    queueing::stages::Decrypted,
     tracepoints,
 };
 
@@ -49,7 +50,7 @@ drops! {
     PacketOut: |skb| skb.parts();
     DatagramOut: |skb| skb.parts();
     DatagramIn: |skb| skb.datagrams();
-    PacketIn: |skb| skb.control().messages as usize;
+    PacketIn: |skb| skb.control::<Decrypted>().messages as usize;
 }
 
 impl<K: Keepable> Drops for SkbList<K>

@@ -37,7 +37,7 @@ pub(crate) struct Engine {
     /// Encrypts and decrypts for other CPUs.
     helpers: OwnedQueue,
     /// How many do so.
-    helping: Atomic<i32>,
+    helping: Atomic<u32>,
     /// Makes handshakes, which take long.
     pub(crate) handshake: OwnedQueue,
     /// Whether somebody is told what happens to peers, in the namespace that a device is in.
@@ -120,7 +120,7 @@ impl Engine {
     /// Returns whether another helper may be sent: there are never more than there are other CPUs that may be given work.
     /// Who cannot send one does best to work himself, which also keeps senders from getting ahead of the crypto.
     pub(crate) fn may_help(&self) -> bool {
-        self.helping.load(Relaxed) + 1 < cpu::housekeeping_count() as i32
+        self.helping.load(Relaxed) + 1 < cpu::housekeeping_count() as u32
     }
 
     /// Counts in another helper, if one may be sent.
@@ -128,7 +128,7 @@ impl Engine {
         if !self.may_help() {
             return false;
         }
-        let most = cpu::housekeeping_count() as i32;
+        let most = cpu::housekeeping_count() as u32;
         if self.helping.fetch_add(1, Relaxed) + 1 >= most {
             self.end_help();
             return false;
@@ -138,7 +138,7 @@ impl Engine {
 
     /// A helper has finished.
     pub(crate) fn end_help(&self) {
-        let _ = self.helping.fetch_add(-1, Relaxed);
+        let _ = self.helping.fetch_sub(1, Relaxed);
     }
 
     /// Returns what the CPU has of its own where this runs; it may move to another, whose own that is, too, then.

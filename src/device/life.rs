@@ -27,7 +27,6 @@ use crate::{
         types::{Configured, Device},
     },
     events,
-    gfp::Gfp,
     id_table::IdTable,
     net::{
         device::{CountedDevice, NetDevice},
@@ -90,7 +89,7 @@ impl Device {
                 ),
                 news_work <- new_work!("Device::news_work"),
             }),
-            Gfp::Kernel,
+            GFP_KERNEL,
         )
     }
 

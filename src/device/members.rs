@@ -113,6 +113,7 @@ impl Drop for Config<'_> {
 }
 
 impl Configured {
+    /// Gives out a number for a peer or an allowed IP, larger than all before.
     pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number

@@ -43,6 +43,7 @@ pub(crate) enum News {
 }
 
 impl News {
+    /// All of them.
     pub(crate) const ALL: [News; 7] = [
         News::New,
         News::Set,
@@ -53,6 +54,7 @@ impl News {
         News::Deleted,
     ];
 
+    /// Its bit in a set of them.
     pub(crate) const fn bit(self) -> u8 {
         1 << self as u8
     }

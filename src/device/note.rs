@@ -45,7 +45,7 @@ fn note_from(peer: &RcuArc<Peer>, news: News, from: Option<SocketAddr>) {
     untold.kinds |= news.bit();
     untold.moved_from = untold.moved_from.or(from);
     drop(untold);
-    device.news.now.push(peer);
+    device.news.now.enqueue(peer);
     schedule(device);
 }
 

@@ -22,7 +22,6 @@ use crate::{
         types::{Device, Exchange, Keypairs, Peer, Requested},
     },
     events,
-    gfp::Gfp,
     net::{device::NetDevice, route::RouteCache, skb::PacketOut, skb_list::SkbList},
     protocol::{
         cookie::PeerCookie,
@@ -101,7 +100,7 @@ impl Peer {
                 requests <- WaitEntry::new(),
                 send_work <- new_work!("Peer::send_work"),
             }),
-            Gfp::Kernel,
+            GFP_KERNEL,
         )
     }
 
@@ -189,7 +188,7 @@ impl Peer {
     pub(crate) fn prepare_routes(&self) {
         if self.routes.is_empty() {
             let device = &self.device;
-            let cache = RouteCache::new(&device.engine.residents, device.creating, Gfp::Kernel);
+            let cache = RouteCache::new(&device.engine.residents, device.creating, GFP_KERNEL);
             if let Ok(cache) = cache {
                 if let Ok(cache) = RcuArc::new(cache) {
                     self.routes.swap(Some(cache));
@@ -295,13 +294,13 @@ impl Peer {
 
     /// Adds packets to those that wait for a session, dropping the oldest if they are too many.
     pub(crate) fn stage(&self, packets: &mut SkbList<PacketOut>) {
-        let oldest = self.staged.push(packets);
+        let oldest = self.staged.enqueue(packets);
         self.drop_waiting(oldest, Cause::StagedOverflow);
     }
 
     /// Drops all packets that wait for a session.
     pub(crate) fn drop_staged(&self) {
-        let dropped = self.staged.take();
+        let dropped = self.staged.dequeue_all();
         self.drop_waiting(dropped, Cause::NoSession);
     }
 

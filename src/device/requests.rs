@@ -52,7 +52,7 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
         }
     }
     if !peer.is_removed() {
-        peer.device.requests.push(peer);
+        peer.device.requests.enqueue(peer);
         schedule(&peer.device);
     }
 }
@@ -111,7 +111,11 @@ impl Device {
 /// Puts a handshake message into the queue. If that is full, it is dropped.
 ///
 /// Context: softirq.
-pub(crate) fn queue(device: RcuArcBorrow<'_, Device>, standing: Standing, skb: SkBuff<DatagramIn>) {
+pub(crate) fn enqueue_handshake(
+    device: RcuArcBorrow<'_, Device>,
+    standing: Standing,
+    skb: SkBuff<DatagramIn>,
+) {
     let mut queued = device.handshakes.lock();
     if queued.len() >= MAX_QUEUED_HANDSHAKES {
         drop(queued);
@@ -136,5 +140,5 @@ pub(crate) fn schedule(device: &RcuArc<Device>) {
     // More than one for each CPU would only take time from others, data above all.
     let most = cpu::online_count();
     let queue = &device.engine.handshake;
-    device.handshake_workers.call_next(most, queue, device);
+    device.handshake_workers.schedule_next(most, queue, device);
 }

@@ -9,7 +9,6 @@ use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
     device::types::{Device, Identity, IndexEntry, Keypair, Peer},
-    gfp::Gfp,
     protocol::noise::PublicKey,
     rcu::{self, Guard, RcuArc, RcuArcBorrow},
 };
@@ -67,7 +66,7 @@ impl Device {
     ///
     /// Context: process context. Errors: `ENOMEM`, `EBUSY`.
     pub(crate) fn new_index(&self, entry: IndexEntry) -> Result<u32> {
-        self.indices.insert(RcuArc::new(entry)?, Gfp::Kernel)
+        self.indices.insert(RcuArc::new(entry)?, GFP_KERNEL)
     }
 
     /// Returns whether these are the device's keys.

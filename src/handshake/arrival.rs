@@ -10,17 +10,18 @@
 
 #![forbid(unsafe_code)]
 
+use kernel::prelude::*;
+
 use crate::{
     crypto::random_is_ready,
     data::{send::message_buffer, socket::send_reply},
     device::{
         drops::{count_of_device, drop_of_device, Cause},
         endpoint::Endpoint,
-        requests::{queue, Standing},
+        requests::{enqueue_handshake, Standing},
         Device, Identity,
     },
     events,
-    gfp::Gfp,
     handshake::send::count_sent,
     net::skb::{DatagramIn, SkBuff},
     protocol::{
@@ -40,7 +41,7 @@ pub(super) type Buffer = [u8; INITIATION_LEN];
 pub(crate) fn arrived(device: RcuArcBorrow<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
     device.counters.received.count(kind);
     match standing_of(&device, kind, &skb) {
-        Ok(standing) => queue(device, standing, skb),
+        Ok(standing) => enqueue_handshake(device, standing, skb),
         Err(cause) => drop_of_device(&device, cause, skb),
     }
 }
@@ -116,7 +117,7 @@ pub(super) fn passes_under_load(
         let reply = identity
             .macs
             .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
-        match message_buffer(&reply.to_bytes(), 0, Gfp::Atomic) {
+        match message_buffer(&reply.to_bytes(), 0, GFP_ATOMIC) {
             Ok(skb) => {
                 events::cookie_reply_sent(device, from.remote());
                 count_sent(device, 0, Kind::CookieReply);

@@ -13,7 +13,6 @@ use crate::{
     data::send::send_handshake_message,
     device::{timers, Device, Exchange, IndexEntry, Keypair, Peer},
     events,
-    gfp::Gfp,
     protocol::{
         cookie::MacKeys,
         messages::{Kind, HANDSHAKE_DS, INITIATION_LEN, NSEC_PER_SEC},
@@ -149,7 +148,7 @@ pub(super) fn begin_session(peer: &RcuArc<Peer>, exchange: &mut Exchange, id: u3
     let psk = exchange.preshared_key();
     let begun = keys
         .ok_or(EINVAL)
-        .and_then(|keys| RcuArc::pin_init(Keypair::new(peer.clone(), keys, id, psk), Gfp::Kernel))
+        .and_then(|keys| RcuArc::pin_init(Keypair::new(peer.clone(), keys, id, psk), GFP_KERNEL))
         .and_then(|keypair| {
             let entry = RcuArc::new(IndexEntry::Session(keypair.clone()))?;
             indices.replace(id, entry);

@@ -28,7 +28,7 @@ fn work(device: &RcuArc<Device>) -> bool {
     for _ in 0..BUDGET {
         // In turn: neither has to wait until nothing is left of the other.
         let handled = handle_next(device);
-        let requested = device.requests.pop();
+        let requested = device.requests.dequeue();
         if let Some(peer) = &requested {
             do_requested(peer);
         }
@@ -58,7 +58,7 @@ impl WorkItem for Worker<Device> {
     fn run(this: Arc<Self>) {
         let Some(device) = this.take() else { return };
         if work(&device) {
-            Worker::call(&this, &device.engine.handshake, &device);
+            Worker::schedule(&this, &device.engine.handshake, &device);
         }
     }
 }

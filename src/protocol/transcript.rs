@@ -90,6 +90,7 @@ impl Transcript {
         }
     }
 
+    /// Noise's MixHash: all that was exchanged goes into the hash.
     pub(super) fn mix_hash(&mut self, data: &[u8]) {
         let mut hash = Blake2s::new();
         hash.update(&self.hash).update(data);

@@ -75,7 +75,7 @@ impl Pace {
 /// than is usual when two parties take turns.
 pub(crate) struct Inflow {
     /// The last period in which they did.
-    last: Atomic<i32>,
+    last: Atomic<u32>,
 }
 
 impl Inflow {
@@ -91,12 +91,12 @@ impl Inflow {
     /// Written once in a period, and not for each datagram.
     #[inline]
     pub(crate) fn note(&self, is_flooded: bool) -> bool {
-        let now = timer::period(PERIOD) as i32;
+        let now = timer::period(PERIOD);
         let last = self.last.load(Relaxed);
         if is_flooded && last != now {
             self.last.store(now, Relaxed);
         }
-        is_flooded || (0..=1).contains(&now.wrapping_sub(last))
+        is_flooded || now.wrapping_sub(last) <= 1
     }
 }
 
@@ -111,15 +111,15 @@ const PERIOD: u32 = 4;
 ///
 /// One number holds the period (32 bits), the surplus in it (31 bits) and whether it was large in
 /// the period before (one bit).
-struct Surplus(Atomic<i64>);
+struct Surplus(Atomic<u64>);
 
 impl Surplus {
     /// A surplus of so many packets in a period is large.
-    const LARGE: i64 = 32;
-    const MOST: i64 = 0x7fff_ffff;
+    const LARGE: u64 = 32;
+    const MOST: u64 = 0x7fff_ffff;
 
     /// The surplus of this period, and whether it was large in the period before.
-    fn look(&self, now: u32) -> (i64, bool) {
+    fn look(&self, now: u32) -> (u64, bool) {
         let seen = self.0.load(Relaxed);
         let (surplus, was_large) = (seen >> 1 & Self::MOST, seen & 1 != 0);
         match now.wrapping_sub((seen >> 32) as u32) {
@@ -130,8 +130,8 @@ impl Surplus {
     }
 
     /// Two CPUs may count one packet only: it is a guess anyway.
-    fn note(&self, now: u32, surplus: i64, was_large: bool) {
-        let noted = i64::from(now) << 32 | surplus << 1 | i64::from(was_large);
+    fn note(&self, now: u32, surplus: u64, was_large: bool) {
+        let noted = u64::from(now) << 32 | surplus << 1 | u64::from(was_large);
         self.0.store(noted, Relaxed);
     }
 
@@ -140,7 +140,7 @@ impl Surplus {
     fn is_large_with(&self, packets: usize) -> bool {
         let now = timer::period(PERIOD);
         let (surplus, was_large) = self.look(now);
-        let packets = i64::try_from(packets).unwrap_or(Self::MOST);
+        let packets = u64::try_from(packets).unwrap_or(Self::MOST);
         let surplus = surplus.saturating_add(packets).min(Self::MOST);
         self.note(now, surplus, was_large);
         was_large || surplus > Self::LARGE
@@ -152,8 +152,8 @@ impl Surplus {
         let now = timer::period(PERIOD);
         let (surplus, was_large) = self.look(now);
         if surplus != 0 {
-            let packets = i64::try_from(packets).unwrap_or(Self::MOST);
-            self.note(now, (surplus - packets).max(0), was_large);
+            let packets = u64::try_from(packets).unwrap_or(Self::MOST);
+            self.note(now, surplus.saturating_sub(packets), was_large);
         }
     }
 }
@@ -162,7 +162,7 @@ impl Surplus {
 ///
 /// One number holds the period (16 bits) and the bytes that were sent in it and in the one before (24 bits
 /// each, in units of 64).
-struct Rate(Atomic<i64>);
+struct Rate(Atomic<u64>);
 
 impl Rate {
     const UNIT: u64 = 64;
@@ -170,7 +170,7 @@ impl Rate {
 
     /// What was sent in this period and in the one before, in units.
     fn look(&self, now: u16) -> (u64, u64) {
-        let seen = self.0.load(Relaxed) as u64;
+        let seen = self.0.load(Relaxed);
         let (this, before) = (seen >> 24 & Self::MOST, seen & Self::MOST);
         match now.wrapping_sub((seen >> 48) as u16) {
             0 => (this, before),
@@ -186,7 +186,7 @@ impl Rate {
         let (this, before) = self.look(now);
         let this = (bytes as u64 / Self::UNIT).saturating_add(this + 1);
         let noted = u64::from(now) << 48 | this.min(Self::MOST) << 24 | before;
-        self.0.store(noted as i64, Relaxed);
+        self.0.store(noted, Relaxed);
     }
 
     fn bytes_a_ms(&self) -> usize {
@@ -197,13 +197,13 @@ impl Rate {
 
 /// What the way to a peer allowed when something was last sent there: messages in one buffer (32 bits), and
 /// bytes (32 bits).
-struct Below(Atomic<i64>);
+struct Below(Atomic<u64>);
 
 impl Below {
     #[inline]
     fn note(&self, limits: &GsoLimits) {
         let segments = if limits.is_queued { 1 } else { limits.segments };
-        let seen = i64::from(segments) << 32 | i64::from(limits.bytes);
+        let seen = u64::from(segments) << 32 | u64::from(limits.bytes);
         if self.0.load(Relaxed) != seen {
             self.0.store(seen, Relaxed);
         }

@@ -11,15 +11,15 @@
 //! ```
 //!
 //! Any worker takes the first job that waits. There are two kinds: an owner ([`OrderedQueue::run`]) delivers, too,
-//! whenever the first job is done and nobody else delivers; a helper ([`OrderedQueue::help`]) does not. All of this is
+//! whenever the first job is done and no other owner delivers; a helper ([`OrderedQueue::help`]) does not. All of this is
 //! decided under one lock, and so is the only rule that keeps a job from being forgotten:
 //!
-//! > Unless somebody is at it, whoever puts in a job, or leaves, calls for an owner.
+//! > Unless a worker is at it, who puts in a job, or leaves, schedules an owner.
 //!
 //! "At it" is, for a job that waits, any worker; and for a first job that is done, who delivers: each looks again before
-//! it leaves. A call is one bit, `called`: it is set by who has to see to
-//! it that an owner comes, in whatever way (it may be that one itself, now or later, or a helper first), and cleared by
-//! the next worker that comes. Until then nobody else needs to call.
+//! it leaves. Whether one is scheduled is one bit, `scheduled`: set by
+//! who has to schedule an owner, in whatever way (it may be that one itself, now or later, or a helper first), and cleared
+//! by the next worker that comes. Until then no other needs to.
 //!
 //! The queue has a home for as long as there is anything in it: the CPU that put in the first job. Where it matters
 //! which CPU delivers, owners come on that one only. A queue that holds too much moves to the CPU that puts in more.
@@ -91,7 +91,7 @@ struct State<J: Job> {
     /// How many workers are here.
     workers: usize,
     is_delivering: bool,
-    called: bool,
+    scheduled: bool,
     home: u32,
     /// The period in which much was put in at home.
     settled: Option<u32>,
@@ -100,14 +100,14 @@ struct State<J: Job> {
 /// What is to be done after a job was put in, or by who leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Nothing: somebody is at it, or has been called.
+    /// Nothing: a worker is at it, or an owner is scheduled.
     Nothing,
-    /// The caller has to see to it that an owner comes, at the queue's home if that matters.
-    Call,
+    /// The caller has to schedule an owner, at the queue's home if that matters.
+    Schedule,
 }
 
 /// How a queue was when a job was put in.
-pub(crate) struct Pushed {
+pub(crate) struct Enqueued {
     /// What is to be done now.
     pub(crate) next: Next,
     /// How many jobs wait, this one included.
@@ -148,13 +148,13 @@ impl<J: Job> State<J> {
         self.first_is_done() && !self.is_delivering
     }
 
-    /// Unless somebody is at it, or was called, the caller is to call.
+    /// Unless a worker is at it, or an owner is scheduled, the caller is to schedule one.
     fn look(&mut self) -> Next {
         let is_left = self.waiting != 0 && self.workers == 0 || self.wants_delivery();
-        if !is_left || replace(&mut self.called, true) {
+        if !is_left || replace(&mut self.scheduled, true) {
             return Next::Nothing;
         }
-        Next::Call
+        Next::Schedule
     }
 
     /// A worker leaves.
@@ -185,7 +185,7 @@ impl<J: Job> State<J> {
         if !self.wants_delivery() {
             return None;
         }
-        let (slot, load) = self.slots.pop()?;
+        let (slot, load) = self.slots.pop_front()?;
         self.delivered += 1;
         self.load -= load;
         self.is_delivering = true;
@@ -236,7 +236,7 @@ impl<J: Job> OrderedQueue<J> {
                     load: 0,
                     workers: 0,
                     is_delivering: false,
-                    called: false,
+                    scheduled: false,
                     home: 0,
                     settled: None,
                 },
@@ -250,11 +250,11 @@ impl<J: Job> OrderedQueue<J> {
     /// Puts in a job, or gives it back if the load is `limit` already, or memory is short.
     ///
     /// Context: softirqs disabled.
-    pub(crate) fn push(
+    pub(crate) fn enqueue(
         &self,
         mut input: J::Input,
         limit: usize,
-    ) -> core::result::Result<Pushed, J::Input> {
+    ) -> core::result::Result<Enqueued, J::Input> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if state.load >= limit || state.slots.reserve().is_err() {
@@ -284,10 +284,10 @@ impl<J: Job> OrderedQueue<J> {
         };
         let is_new = last.is_err();
         if let Err(input) = last {
-            state.slots.push((Slot::Waiting(input), load));
+            state.slots.push_back((Slot::Waiting(input), load));
             state.waiting += 1;
         }
-        Ok(Pushed {
+        Ok(Enqueued {
             next: state.look(),
             waiting: state.waiting,
             is_new,
@@ -295,9 +295,9 @@ impl<J: Job> OrderedQueue<J> {
         })
     }
 
-    /// Does a job and delivers what comes of it at once, if nothing is in the queue, and it may be at home here; goes on as
-    /// [`Self::run`]. Otherwise gives it back. Context: softirqs disabled.
-    pub(crate) fn run_alone(
+    /// Passes the queue by, as an empty qdisc is: does a job and delivers what comes of it at once, if nothing is in the queue,
+    /// and it may be at home here; goes on as [`Self::run`]. Otherwise gives it back. Context: softirqs disabled.
+    pub(crate) fn run_bypass(
         &self,
         mut input: J::Input,
         budget: usize,
@@ -328,7 +328,7 @@ impl<J: Job> OrderedQueue<J> {
     #[must_use]
     pub(crate) fn run(&self, budget: usize, deliver: impl FnMut(J::Output) -> usize) -> Next {
         let mut state = self.state.lock();
-        state.called = false;
+        state.scheduled = false;
         state.workers += 1;
         self.go_on(state, budget, deliver)
     }
@@ -373,12 +373,12 @@ impl<J: Job> OrderedQueue<J> {
         spent
     }
 
-    /// Comes as a helper: works on up to `most` jobs. `call` is called, perhaps several times, when an owner must come:
+    /// Comes as a helper: works on up to `most` jobs. `schedule` is called, perhaps several times, when an owner must come:
     /// it gets the queue's home. Context: any but hard interrupts.
-    pub(crate) fn help(&self, most: usize, call: impl Fn(u32)) {
+    pub(crate) fn help(&self, most: usize, schedule: impl Fn(u32)) {
         let mut most = most;
         let mut state = self.state.lock();
-        state.called = false;
+        state.scheduled = false;
         state.workers += 1;
         loop {
             let task = most.checked_sub(1).and_then(|left| {
@@ -391,8 +391,8 @@ impl<J: Job> OrderedQueue<J> {
             };
             let home = state.home;
             drop(state);
-            if next == Next::Call {
-                call(home);
+            if next == Next::Schedule {
+                schedule(home);
             }
             let Some(Task::Work(number, input)) = task else {
                 return;
@@ -421,6 +421,6 @@ impl<J: Job> OrderedQueue<J> {
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();
-        state.slots.len() == 0 && state.workers == 0 && !state.is_delivering && !state.called
+        state.slots.len() == 0 && state.workers == 0 && !state.is_delivering && !state.scheduled
     }
 }

@@ -7,7 +7,8 @@
 use core::mem::take;
 use kernel::prelude::*;
 
-/// Values in order, in memory that grows with their number and is given back when there are none.
+/// A ring buffer. Its memory grows with the number of values, in a step of its own (`reserve`), and is given back when there
+/// are none.
 pub(crate) struct Ring<T> {
     places: KVec<Option<T>>,
     first: usize,
@@ -18,6 +19,7 @@ impl<T> Ring<T> {
     /// How many places are kept.
     const FEW: usize = 4;
 
+    /// An empty ring, without memory.
     pub(crate) const fn new() -> Self {
         Self {
             places: KVec::new(),
@@ -26,6 +28,7 @@ impl<T> Ring<T> {
         }
     }
 
+    /// Returns how many values there are.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -39,6 +42,7 @@ impl<T> Ring<T> {
         }
     }
 
+    /// Returns the value of an index; zero is that of the first.
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         if index >= self.len {
             return None;
@@ -46,6 +50,7 @@ impl<T> Ring<T> {
         self.places.get(self.place(index))?.as_ref()
     }
 
+    /// Likewise, to be changed.
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         if index >= self.len {
             return None;
@@ -54,6 +59,7 @@ impl<T> Ring<T> {
         self.places.get_mut(place)?.as_mut()
     }
 
+    /// Returns the value that was appended last.
     pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
         self.get_mut(self.len.checked_sub(1)?)
     }
@@ -74,7 +80,7 @@ impl<T> Ring<T> {
     }
 
     /// Appends a value, after [`Self::reserve`].
-    pub(crate) fn push(&mut self, value: T) {
+    pub(crate) fn push_back(&mut self, value: T) {
         let place = self.place(self.len);
         if let Some(free) = self.places.get_mut(place) {
             *free = Some(value);
@@ -83,7 +89,7 @@ impl<T> Ring<T> {
     }
 
     /// Takes the first value out.
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
         let first = self.first;
         let value = self.places.get_mut(first).and_then(take)?;
         self.first = self.place(1);

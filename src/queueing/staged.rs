@@ -8,11 +8,9 @@ use core::mem::replace;
 use kernel::prelude::*;
 
 use crate::{
-    net::{
-        skb::{Control, PacketOut},
-        skb_list::SkbList,
-    },
+    net::{skb::PacketOut, skb_list::SkbList},
     protocol::messages::MAX_STAGED_PACKETS,
+    queueing::stages::Outgoing,
     sync::{new_spinlock_bh, SpinLockBh},
     timer,
 };
@@ -46,12 +44,12 @@ impl Staged {
     }
 
     /// Adds packets. Returns those that have waited longest, if they are too many now.
-    pub(crate) fn push(&self, packets: &mut SkbList<PacketOut>) -> SkbList<PacketOut> {
+    pub(crate) fn enqueue(&self, packets: &mut SkbList<PacketOut>) -> SkbList<PacketOut> {
         let mut oldest = SkbList::new();
         let now = timer::coarse_boottime_ns();
         packets.for_each(|packet| {
-            packet.set_control(Control {
-                number: now,
+            packet.set_control(Outgoing {
+                staged_at: now,
                 ..packet.control()
             });
         });
@@ -70,7 +68,7 @@ impl Staged {
         let mut since = None;
         let mut waiting = self.waiting.lock();
         waiting.packets.for_each(|packet| {
-            since.get_or_insert(packet.control().number);
+            since.get_or_insert(packet.control::<Outgoing>().staged_at);
         });
         let count = waiting.packets.len();
         drop(waiting);
@@ -79,7 +77,7 @@ impl Staged {
     }
 
     /// Takes all that nobody is moving.
-    pub(crate) fn take(&self) -> SkbList<PacketOut> {
+    pub(crate) fn dequeue_all(&self) -> SkbList<PacketOut> {
         replace(&mut self.waiting.lock().packets, SkbList::new())
     }
 

@@ -76,7 +76,7 @@ impl<P: Purpose> Waitlist<P> {
     }
 
     /// Appends a waiter, unless it is in a list already. Context: process context or softirq.
-    pub(crate) fn push(&self, waiter: &RcuArc<P::Waiter>) {
+    pub(crate) fn enqueue(&self, waiter: &RcuArc<P::Waiter>) {
         let mut ends = self.ends.lock();
         let mut behind = P::entry(waiter).behind.lock();
         if !matches!(*behind, Behind::Absent) {
@@ -91,7 +91,7 @@ impl<P: Purpose> Waitlist<P> {
     }
 
     /// Takes the first waiter out. Context: process context or softirq.
-    pub(crate) fn pop(&self) -> Option<RcuArc<P::Waiter>> {
+    pub(crate) fn dequeue(&self) -> Option<RcuArc<P::Waiter>> {
         let mut ends = self.ends.lock();
         let first = ends.first.take()?;
         match replace(&mut *P::entry(&first).behind.lock(), Behind::Absent) {

@@ -38,20 +38,20 @@ where
     Self: WorkItem<Pointer = Arc<Self>>,
 {
     /// Has the work item run soon. Context: any but hard interrupts.
-    pub(crate) fn call(this: &Arc<Self>, queue: &OwnedQueue, subject: &RcuArc<T>) {
+    pub(crate) fn schedule(this: &Arc<Self>, queue: &OwnedQueue, subject: &RcuArc<T>) {
         // What is queued already takes this one, too.
         let former = this.subject.lock().replace(subject.clone());
         drop(former);
         let _ = queue.enqueue(this.clone());
     }
 
-    /// Takes what the work item runs for; `None` if an earlier run has done what this one was called for.
+    /// Takes what the work item runs for; `None` if an earlier run has done what this one was scheduled for.
     pub(crate) fn take(&self) -> Option<RcuArc<T>> {
         self.subject.lock().take()
     }
 }
 
-/// Work items that are called in turn.
+/// Work items that are scheduled in turn.
 pub(crate) struct Workers<T> {
     workers: KVec<Arc<Worker<T>>>,
     turn: Atomic<u32>,
@@ -81,12 +81,12 @@ where
     }
 
     /// Has the next of the first `most` work items run soon. Context: any but hard interrupts.
-    pub(crate) fn call_next(&self, most: usize, queue: &OwnedQueue, subject: &RcuArc<T>) {
+    pub(crate) fn schedule_next(&self, most: usize, queue: &OwnedQueue, subject: &RcuArc<T>) {
         let turn = self.turn.fetch_add(1, Relaxed) as usize;
         let most = most.clamp(1, self.workers.len());
         let next = turn.checked_rem(most).unwrap_or(0);
         if let Some(worker) = self.workers.get(next) {
-            Worker::call(worker, queue, subject);
+            Worker::schedule(worker, queue, subject);
         }
     }
 }

@@ -9,7 +9,9 @@ use kernel::prelude::*;
 
 use super::vectors::{Vector, VECTORS};
 use crate::protocol::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
-use crate::protocol::messages::{CookieReply, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME};
+use crate::protocol::messages::{
+    CookieReply, COOKIES_A_PERIOD, COOKIE_PERIOD, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME,
+};
 
 fn sender(last: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], port))
@@ -109,6 +111,29 @@ mod suite {
         // Nobody else has the same.
         let mut others = CookieSecret::new();
         assert!(others.cookie_for(&sender(1, 1), start) != old);
+    }
+
+    #[test]
+    fn so_many_cookies_are_sent_in_a_period() {
+        let mut secret = CookieSecret::new();
+        for period in [0, 1, 7, u64::MAX / COOKIE_PERIOD] {
+            let start = period * COOKIE_PERIOD;
+            for number in 0..2 * COOKIES_A_PERIOD {
+                let now = start + u64::from(number);
+                assert_eq!(secret.may_reply(now), number < COOKIES_A_PERIOD);
+            }
+        }
+        // A clock that was read before somebody else's.
+        assert!(secret.may_reply(COOKIE_PERIOD - 1));
+    }
+
+    #[test]
+    fn no_mac2_is_right_for_no_cookie() {
+        let [vector, ..] = &VECTORS;
+        let cookie = CookieSecret::new().cookie_for(&sender(1, 1), 0);
+        let message = stamp(&mut PeerCookie::new(), vector, 0);
+        assert!(macs(&message).is_some_and(|(_, mac2)| *mac2 == [0; 16]));
+        assert!(!mac2_is_valid(&cookie, &message));
     }
 
     #[test]

@@ -5,10 +5,9 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::prelude::*;
+use kernel::{alloc::Flags, prelude::*};
 
 use super::Numbers;
-use crate::gfp::Gfp;
 use crate::id_table::IdTable;
 use crate::protocol::index_seal::IndexSeal;
 use crate::rcu::{read_lock, RcuArc};
@@ -32,8 +31,8 @@ impl Both {
         self.table.get(id, &guard).map(|value| *value.get())
     }
 
-    fn insert(&mut self, value: u64, gfp: Gfp) -> Result<bool> {
-        let id = self.table.insert(RcuArc::new(value)?, gfp)?;
+    fn insert(&mut self, value: u64, flags: Flags) -> Result<bool> {
+        let id = self.table.insert(RcuArc::new(value)?, flags)?;
         let free = self.list.iter().all(|&(taken, _)| taken != id);
         self.list.push((id, value), GFP_KERNEL)?;
         Ok(free && self.get(id) == Some(value))
@@ -83,8 +82,8 @@ mod suite {
                 // Most likely nobody has this one.
                 3 => both.remove(numbers.next() as u32),
                 4 => both.replace(numbers.next() as u32, step),
-                5 => both.insert(step, Gfp::Atomic),
-                _ => both.insert(step, Gfp::Kernel),
+                5 => both.insert(step, GFP_ATOMIC),
+                _ => both.insert(step, GFP_KERNEL),
             };
             assert_eq!(ok, Ok(true));
             if step % 100 == 0 {
@@ -100,11 +99,11 @@ mod suite {
     #[test]
     fn numbers_are_not_given_again_at_once() -> Result {
         let mut both = Both::new()?;
-        assert_eq!(both.insert(1, Gfp::Kernel), Ok(true));
+        assert_eq!(both.insert(1, GFP_KERNEL), Ok(true));
         let first = both.list.pop().ok_or(EINVAL)?.0;
         assert!(both.table.remove(first).is_some());
         for value in 0..100 {
-            assert_eq!(both.insert(value, Gfp::Kernel), Ok(true));
+            assert_eq!(both.insert(value, GFP_KERNEL), Ok(true));
         }
         assert!(both.list.iter().all(|&(id, _)| id != first));
         Ok(())

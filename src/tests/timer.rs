@@ -10,7 +10,6 @@ use kernel::{
     time::{delay::fsleep, Delta},
 };
 
-use crate::gfp::Gfp;
 use crate::rcu::RcuArc;
 use crate::timer::{self, coarse_boottime_ns, jiffies, new_timer, Timer, TimerExpired};
 
@@ -57,7 +56,7 @@ impl Alarm {
                 repeat: Atomic::new(0),
                 _counted: Counted,
             }? Error),
-            Gfp::Kernel,
+            GFP_KERNEL,
         )
     }
 

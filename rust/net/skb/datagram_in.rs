@@ -8,7 +8,7 @@ use core::{ops::Range, ptr::NonNull};
 use kernel::prelude::*;
 
 use super::{DatagramIn, PacketIn, Protocol, SkBuff};
-use crate::{bindings, gfp::Gfp, net::skb_list::SkbList};
+use crate::{bindings, gfp, net::skb_list::SkbList};
 
 /// Buffers with the payload of a datagram, whose network and transport headers are those of the datagram.
 impl SkBuff<DatagramIn> {
@@ -163,7 +163,7 @@ impl SkBuff<DatagramIn> {
         // SAFETY: The buffer is valid; what it shares with clones is copied before it is changed.
         let is_ours = unsafe {
             bindings::skb_linearize(self.raw()) == 0
-                && bindings::skb_unclone(self.raw(), Gfp::Atomic.raw()) == 0
+                && bindings::skb_unclone(self.raw(), gfp::raw(GFP_ATOMIC)) == 0
         };
         if !is_ours || size == 0 {
             return datagrams;
@@ -173,7 +173,7 @@ impl SkBuff<DatagramIn> {
         let mut at = 0usize;
         while at < len {
             // SAFETY: The buffer is valid.
-            let clone = unsafe { bindings::skb_clone(self.raw(), Gfp::Atomic.raw()) };
+            let clone = unsafe { bindings::skb_clone(self.raw(), gfp::raw(GFP_ATOMIC)) };
             let Some(clone) = NonNull::new(clone) else {
                 break;
             };

@@ -5,10 +5,10 @@
 //! Context: any but hard interrupts. Locking: none; a buffer has one owner.
 
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{alloc::Flags, prelude::*};
 
 use super::{DatagramOut, Kind, SkBuff, MOST_BYTES};
-use crate::{bindings, gfp::Gfp, net::device::NetDevice};
+use crate::{bindings, gfp, net::device::NetDevice};
 
 /// No buffer is allocated with more headroom, so that all offsets of headers fit.
 const MOST_HEADROOM: usize = 4096;
@@ -19,13 +19,13 @@ impl SkBuff<DatagramOut> {
     /// latter, all of the headroom's last `scratch` bytes, and `spare` bytes behind the data.
     ///
     /// `fill` gets one slice: the scratch, the data, and the spare bytes, with whatever the memory held before. All of
-    /// the data is sent, so `fill` must write all of it. Context: that of `gfp`. Errors: `ENOMEM`, and those of `fill`.
+    /// the data is sent, so `fill` must write all of it. Context: that of `flags`. Errors: `ENOMEM`, and those of `fill`.
     pub(crate) fn alloc_with(
         headroom: usize,
         scratch: usize,
         len: usize,
         spare: usize,
-        gfp: Gfp,
+        flags: Flags,
         fill: impl FnOnce(&mut [u8]) -> Result,
     ) -> Result<Self> {
         if scratch > headroom {
@@ -35,7 +35,7 @@ impl SkBuff<DatagramOut> {
             return Err(ENOMEM);
         }
         // SAFETY: No requirements.
-        let ptr = unsafe { bindings::alloc_skb((headroom + len + spare) as u32, gfp.raw()) };
+        let ptr = unsafe { bindings::alloc_skb((headroom + len + spare) as u32, gfp::raw(flags)) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
         // SAFETY: The new buffer has room for `headroom + len + spare` bytes.
         unsafe {
@@ -49,9 +49,9 @@ impl SkBuff<DatagramOut> {
 
     /// Allocates a buffer with `headroom` bytes reserved and nothing in it, for pieces to be added.
     ///
-    /// Context: that of `gfp`. Errors: `ENOMEM`.
-    pub(crate) fn alloc_empty(headroom: usize, gfp: Gfp) -> Result<Self> {
-        Self::alloc_with(headroom, 0, 0, 0, gfp, |_| Ok(()))
+    /// Context: that of `flags`. Errors: `ENOMEM`.
+    pub(crate) fn alloc_empty(headroom: usize, flags: Flags) -> Result<Self> {
+        Self::alloc_with(headroom, 0, 0, 0, flags, |_| Ok(()))
     }
 
     /// Makes the packet stand for `count` datagrams of `size` bytes each, the last one possibly

@@ -94,22 +94,22 @@ unsafe impl<K: Keepable> Send for SkBuff<K> {}
 // SAFETY: Shared access only reads.
 unsafe impl<K: Keepable> Sync for SkBuff<K> {}
 
-/// What the driver remembers about a packet while it owns it (in the control buffer, `skb->cb`).
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-pub(crate) struct Control {
-    /// A 64-bit number.
-    pub(crate) number: u64,
-    /// A length.
-    pub(crate) length: u32,
-    /// How many messages the packet makes.
-    pub(crate) messages: u32,
-    /// A byte of the IP header.
-    pub(crate) ds: u8,
+/// What a driver notes with a packet while it owns it (in the control block, `skb->cb`): a type for each stage of its way.
+///
+/// What was never written reads as zeros or as anything, but nothing unsafe depends on it.
+pub(crate) trait Control<K: Keepable>: Copy {
+    /// What is written into the control block.
+    fn to_words(self) -> Words;
+
+    /// The reverse of [`Self::to_words`], and something for all other values.
+    fn from_words(words: Words) -> Self;
 }
 
+/// What drivers have of the control block.
+type Words = [u64; 3];
+
 // Behind it is what cuts GSO packets (`SKB_GSO_CB_OFFSET`).
-const _: () = assert!(size_of::<Control>() <= 32);
+const _: () = assert!(size_of::<Words>() <= 32);
 
 /// No buffer is allocated for more data, so that no sum of sizes overflows: far more than the largest
 /// packet.
@@ -336,23 +336,24 @@ impl<K: Kind> SkBuff<K> {
 
 /// What the driver writes into a buffer.
 impl<K: Keepable> SkBuff<K> {
-    /// Reads what [`Self::set_control`] wrote.
-    #[inline]
-    pub(crate) fn control(&self) -> Control {
-        // SAFETY: The control buffer is larger than `Control`, which any bytes are valid for.
-        unsafe { self.skb().cb.as_ptr().cast::<Control>().read_unaligned() }
+    /// Reads what [`Self::set_control`] wrote, if that was of the same type.
+    #[inline(always)]
+    pub(crate) fn control<C: Control<K>>(&self) -> C {
+        // SAFETY: The control block is larger than `Words`, which any bytes are valid for.
+        C::from_words(unsafe { self.skb().cb.as_ptr().cast::<Words>().read_unaligned() })
     }
 
     /// Notes something about the packet.
-    #[inline]
-    pub(crate) fn set_control(&mut self, control: Control) {
-        // SAFETY: The control buffer is larger than `Control`, and ours.
+    #[inline(always)]
+    pub(crate) fn set_control<C: Control<K>>(&mut self, control: C) {
+        let words = control.to_words();
+        // SAFETY: The control block is larger than `Words`, and ours.
         unsafe {
             (*self.raw())
                 .cb
                 .as_mut_ptr()
-                .cast::<Control>()
-                .write_unaligned(control)
+                .cast::<Words>()
+                .write_unaligned(words)
         };
     }
 }

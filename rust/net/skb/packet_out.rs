@@ -5,12 +5,11 @@
 //! Context: any but hard interrupts. Locking: none; a buffer has one owner. What takes a buffer and fails has dropped it.
 
 use core::ptr::NonNull;
-use kernel::{error::from_err_ptr, prelude::*};
+use kernel::{alloc::Flags, error::from_err_ptr, prelude::*};
 
 use super::{DatagramOut, PacketOut, Routed, SkBuff};
 use crate::{
-    bindings,
-    gfp::Gfp,
+    bindings, gfp,
     net::{drop_reason::DropReason, skb_list::SkbList},
 };
 
@@ -39,7 +38,7 @@ impl SkBuff<Routed> {
         // SAFETY: The buffer is valid; the callee takes our use and returns one, which is ours, and has no route
         // after that.
         unsafe {
-            let ptr = NonNull::new(bindings::skb_share_check(ptr, Gfp::Atomic.raw()))?;
+            let ptr = NonNull::new(bindings::skb_share_check(ptr, gfp::raw(GFP_ATOMIC)))?;
             bindings::skb_dst_drop(ptr.as_ptr());
             Some(SkBuff::from_raw(ptr))
         }
@@ -47,10 +46,10 @@ impl SkBuff<Routed> {
 }
 
 impl SkBuff<PacketOut> {
-    /// Allocates a packet of no bytes. Context: that of `gfp`. Errors: `ENOMEM`.
-    pub(crate) fn empty(gfp: Gfp) -> Result<Self> {
+    /// Allocates a packet of no bytes. Context: that of `flags`. Errors: `ENOMEM`.
+    pub(crate) fn empty(flags: Flags) -> Result<Self> {
         // SAFETY: No requirements.
-        let ptr = unsafe { bindings::alloc_skb(0, gfp.raw()) };
+        let ptr = unsafe { bindings::alloc_skb(0, gfp::raw(flags)) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
         // SAFETY: The new buffer is ours, and has no route.
         Ok(unsafe { Self::from_raw(ptr) })

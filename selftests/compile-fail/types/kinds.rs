@@ -7,9 +7,10 @@ use crate::{
     net::{
         icmp,
         napi::Receiver,
-        skb::{Control, DatagramIn, PacketOut, Protocol, Routed, SkBuff},
+        skb::{DatagramIn, PacketOut, Protocol, Routed, SkBuff},
         skb_list::SkbList,
     },
+    queueing::stages::Outgoing,
 };
 
 fn needs_send<T: Send>(_: T) {}
@@ -36,7 +37,15 @@ fn nor_kept(mut list: SkbList<Routed>, //~ E0277
 }
 
 fn nor_written_to(mut packet: SkBuff<Routed>) {
-    packet.set_control(Control::default()); //~ E0599
+    let stage = Outgoing {
+        staged_at: 0,
+        mtu: 0,
+    };
+    packet.set_control(stage); //~ E0599
+}
+
+fn of_a_stage_of_its_own_way(packet: SkBuff<DatagramIn>) {
+    let _: Outgoing = packet.control(); //~ E0277
 }
 
 fn without_it_it_may_be(packet: SkBuff<PacketOut>, datagram: SkBuff<DatagramIn>) {

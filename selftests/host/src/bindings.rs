@@ -51,10 +51,6 @@ pub(crate) struct hsiphash_key_t {
     pub(crate) key: [usize; 2],
 }
 
-/// `gfp_t`.
-#[allow(non_camel_case_types)]
-pub(crate) type gfp_t = u32;
-
 /// `struct callback_head`.
 #[allow(non_camel_case_types)]
 pub(crate) type callback_head = kernel::sync::rcu::CallbackHead;

@@ -41,8 +41,6 @@ mod attribute;
 #[path = "../../../rust/crypto/mod.rs"]
 mod crypto;
 #[allow(dead_code)]
-#[path = "../../../rust/gfp.rs"]
-mod gfp;
 #[allow(dead_code)]
 #[path = "../../../rust/rcu.rs"]
 mod rcu;

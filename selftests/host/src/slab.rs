@@ -2,14 +2,13 @@
 
 //! Caches of memory: the allocator's memory here.
 
-use crate::gfp::Gfp;
 use core::mem::MaybeUninit;
-use kernel::prelude::*;
+use kernel::{alloc::Flags, prelude::*};
 
 pub(crate) struct Cache;
 
 impl Cache {
-    pub(crate) fn allocate<T>(&self, gfp: Gfp) -> Result<KBox<MaybeUninit<T>>> {
-        Ok(KBox::new_uninit(gfp.flags())?)
+    pub(crate) fn allocate<T>(&self, flags: Flags) -> Result<KBox<MaybeUninit<T>>> {
+        Ok(KBox::new_uninit(flags)?)
     }
 }

@@ -12,7 +12,6 @@
 extern crate pinned_init as pin_init;
 
 pub mod alloc;
-pub mod bindings;
 pub mod cpu;
 pub mod error;
 #[cfg(feature = "loom")]

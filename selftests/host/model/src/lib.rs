@@ -23,8 +23,6 @@ mod queueing {
     pub(crate) mod queue;
     pub(crate) mod ring;
 }
-#[path = "../../../../rust/gfp.rs"]
-mod gfp;
 #[path = "../../../../rust/rcu.rs"]
 mod rcu;
 

@@ -15,10 +15,10 @@ fn it_is_a_queue() {
         for step in 0..2000u32 {
             if queue.len() < most && numbers.below(2) == 0 {
                 ring.reserve().unwrap();
-                ring.push(step);
+                ring.push_back(step);
                 queue.push_back(step);
             } else {
-                assert_eq!(ring.pop(), queue.pop_front());
+                assert_eq!(ring.pop_front(), queue.pop_front());
             }
             assert_eq!(ring.len(), queue.len());
             assert_eq!(ring.last_mut(), queue.back_mut());

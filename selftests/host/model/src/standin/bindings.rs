@@ -6,7 +6,6 @@
 
 pub(crate) use kernel::sync::rcu::call_rcu as call_rcu_at_once;
 
-pub(crate) type gfp_t = u32;
 pub(crate) type callback_head = kernel::sync::rcu::CallbackHead;
 pub(crate) type refcount_t = kernel::sync::Refcount;
 

@@ -139,19 +139,19 @@ impl World {
         1
     }
 
-    fn call(this: &Arc<Self>, home: u32) {
+    fn schedule(this: &Arc<Self>, home: u32) {
         // One that waits already comes later than this.
         let _ = this.workers.enqueue_on::<_, OWNER>(home, this.clone());
     }
 
     fn own(this: &Arc<Self>) {
-        if this.queue.run(this.budget, Self::deliver) == Next::Call {
-            Self::call(this, kernel::cpu::CpuId::current().as_u32());
+        if this.queue.run(this.budget, Self::deliver) == Next::Schedule {
+            Self::schedule(this, kernel::cpu::CpuId::current().as_u32());
         }
     }
 
     fn help(this: &Arc<Self>, most: usize) {
-        this.queue.help(most, |home| Self::call(this, home));
+        this.queue.help(most, |home| Self::schedule(this, home));
     }
 
     fn step(this: &Arc<Self>, cpu: u8, number: u8, step: Step) {
@@ -161,22 +161,22 @@ impl World {
         };
         match step {
             Come => return Self::own(this),
-            Alone => match this.queue.run_alone(input, this.budget, Self::deliver) {
+            Alone => match this.queue.run_bypass(input, this.budget, Self::deliver) {
                 Ok(Next::Nothing) => return,
-                Ok(Next::Call) => return Self::call(this, cpu.into()),
+                Ok(Next::Schedule) => return Self::schedule(this, cpu.into()),
                 Err(back) => input = back,
             },
             Here | Later | Give => (),
         }
-        let pushed = this.queue.push(input, usize::MAX).ok().expect("room");
+        let enqueued = this.queue.enqueue(input, usize::MAX).ok().expect("room");
         match step {
             Give => drop(
                 this.workers
                     .enqueue_on::<_, HELPER>(1 - u32::from(cpu), this.clone()),
             ),
-            Later if pushed.next == Next::Nothing => (),
-            Later => Self::call(this, pushed.home),
-            _ if pushed.home == u32::from(cpu) => Self::own(this),
+            Later if enqueued.next == Next::Nothing => (),
+            Later => Self::schedule(this, enqueued.home),
+            _ if enqueued.home == u32::from(cpu) => Self::own(this),
             _ => Self::help(this, 1),
         }
     }
@@ -318,15 +318,15 @@ fn a_full_queue_gives_back() {
         let other = queue.clone();
         let other = thread::spawn(move || assert!(other.load_to_work_on() <= 2));
         limit_allocations(Some(0));
-        assert!(queue.push((), 2).is_err(), "there is no memory");
+        assert!(queue.enqueue((), 2).is_err(), "there is no memory");
         limit_allocations(None);
         assert!(queue
-            .push((), 2)
-            .is_ok_and(|pushed| pushed.next == Next::Call));
+            .enqueue((), 2)
+            .is_ok_and(|enqueued| enqueued.next == Next::Schedule));
         assert!(queue
-            .push((), 2)
-            .is_ok_and(|pushed| pushed.next == Next::Nothing));
-        assert!(queue.push((), 2).is_err(), "there is no room");
+            .enqueue((), 2)
+            .is_ok_and(|enqueued| enqueued.next == Next::Nothing));
+        assert!(queue.enqueue((), 2).is_err(), "there is no room");
         assert_eq!(queue.load_to_work_on(), 2);
         other.join().unwrap();
         let mut delivered = 0;
@@ -360,9 +360,9 @@ fn who_delivers_is_the_task_and_not_its_cpu() {
             assert!(queue.is_delivering_here(), "and then the same again");
             1
         };
-        let alone = queue.run_alone((), usize::MAX, &mut deliver);
+        let alone = queue.run_bypass((), usize::MAX, &mut deliver);
         assert!(alone.is_ok_and(|next| next == Next::Nothing));
-        assert!(queue.push((), 1).is_ok());
+        assert!(queue.enqueue((), 1).is_ok());
         assert!(queue.run(usize::MAX, deliver) == Next::Nothing && delivered == 2);
         assert!(!queue.is_delivering_here(), "afterwards");
         other.join().unwrap();
