@@ -210,16 +210,19 @@ pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
     let _softirqs = cpu::SoftirqsDisabled::new();
     if peer.staged.is_empty() {
         // A message without a packet.
-        if let Ok(empty) = SkBuff::empty(Gfp::Atomic) {
-            events::keepalive_sent(peer);
-            let mut packets = SkbList::new();
-            packets.push_back(empty);
-            let guard = read_lock();
-            if send_at_once(peer, &mut packets, &guard) {
-                return;
+        match SkBuff::empty(Gfp::Atomic) {
+            Ok(empty) => {
+                events::keepalive_sent(peer);
+                let mut packets = SkbList::new();
+                packets.push_back(empty);
+                let guard = read_lock();
+                if send_at_once(peer, &mut packets, &guard) {
+                    return;
+                }
+                // Like a packet it waits for a session.
+                peer.stage(&mut packets);
             }
-            // Like a packet it waits for a session.
-            peer.stage(&mut packets);
+            Err(_) => count_of_peer(peer, Cause::NoMemorySending, 1),
         }
     }
     send_staged(peer);
@@ -371,7 +374,10 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
 /// Sends a handshake message to a peer. Context: process context.
 pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Result {
     let mut packets = SkbList::new();
-    packets.push_back(message_buffer(message, ds)?);
+    packets.push_back(
+        message_buffer(message, ds)
+            .inspect_err(|_| count_of_peer(peer, Cause::NoMemorySending, 1))?,
+    );
     socket::send_to_peer(peer, packets)
 }
 

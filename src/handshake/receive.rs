@@ -14,8 +14,10 @@ use crate::{
         socket::send_reply,
     },
     device::{
-        drops::Cause, endpoint::Endpoint, roaming::heard_from, timers, Device, Identity,
-        IndexEntry, Peer,
+        drops::{count_of_device, count_of_peer, Cause},
+        endpoint::Endpoint,
+        roaming::heard_from,
+        timers, Device, Identity, IndexEntry, Peer,
     },
     events,
     handshake::send::{begin_session, count_sent, send_response},
@@ -113,11 +115,14 @@ fn passes_under_load(
         let reply = identity
             .macs
             .create_reply(u32::from_le_bytes(*sender), mac1, &cookie);
-        if let Ok(skb) = message_buffer(&reply.to_bytes(), 0) {
-            events::cookie_reply_sent(device, from.remote());
-            count_sent(device, 0, Kind::CookieReply);
-            // A reply that cannot be sent is like one that got lost.
-            let _ = send_reply(device, *from, skb);
+        match message_buffer(&reply.to_bytes(), 0) {
+            Ok(skb) => {
+                events::cookie_reply_sent(device, from.remote());
+                count_sent(device, 0, Kind::CookieReply);
+                // A reply that cannot be sent is like one that got lost.
+                let _ = send_reply(device, *from, skb);
+            }
+            Err(_) => count_of_device(device, Cause::NoMemorySending, 1),
         }
     }
     Err(Cause::CookieWanted)
@@ -219,6 +224,8 @@ fn consume_response(
         timers::handshake_completed(&peer);
         // Shows the responder that we have the keys, if no packet waits that does.
         send_keepalive(&peer);
+    } else {
+        count_of_peer(&peer, Cause::NoMemoryReceiving, 1);
     }
     Ok(peer)
 }
