@@ -353,7 +353,7 @@ impl<'a> Opener<'a> {
         // It begins a new one.
         let netdev = &keypair.peer.device.netdev;
         let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
-            opened.copy_from_slice(place.bytes);
+            opened.copy_from_slice(place.bytes.get(..opened.len()).ok_or(EINVAL)?);
             Ok(())
         });
         place.restore();
