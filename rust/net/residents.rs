@@ -129,14 +129,12 @@ impl Residents {
         }
         // Who has seen them open has finished after that.
         rcu::synchronize_net();
-        sockets.retain(|socket| {
-            let stays = socket.net != net;
-            if !stays {
+        while let Some(at) = sockets.iter().position(|socket| socket.net == net) {
+            if let Ok(socket) = sockets.remove(at) {
                 // SAFETY: It was shut before the grace period.
                 unsafe { socket.release() };
             }
-            stays
-        });
+        }
         for remembered in self.routes.lock().get(&net).into_iter().flatten() {
             // SAFETY: As above. One that was taken in meanwhile is empty, as without sockets there are no routes.
             unsafe { remembered.forget() };

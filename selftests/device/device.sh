@@ -395,6 +395,32 @@ check "and answers there" on a ping -c 1 -W 3 10.2.0.2
 ip -n a link del wg0
 ip -n b link del wg0
 
+chapter "The way leads by another uplink, and the address at the former one stays"
+tunnel 10.1.0.1 10.1.0.22
+cable a eth1 10.5.0.1/24,fd05::1/64 b eth1 10.5.0.2/24,fd05::2/64
+ip -n b address add 10.99.0.1/32 dev lo; ip -n b address add fd99::1/128 dev lo
+on b sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0
+while read -r version to far by second source other; do
+	first_way=("$to" via "$by" metric 10)
+	ip -n a route add "${first_way[@]}"; ip -n a route add "$to" via "$second" metric 20
+	on a wg set wg0 peer "${public[b]}" endpoint "$far:2"
+	seen() { on b wg show wg0 endpoints | cut -f 2; }
+	check "IPv$version: by the first" on a ping -c 2 -i 0.2 -W 5 10.2.0.2
+	check_equal "from the address there" "$(seen)" "$source:1"
+	ip -n a route del "${first_way[@]}"
+	check "by the second" on a ping -c 3 -i 0.2 -W 5 10.2.0.2
+	check_equal "from the address there" "$(seen)" "$other:1"
+	ip -n a route add "${first_way[@]}"
+	check "and by the first again" on a ping -c 3 -i 0.2 -W 5 10.2.0.2
+	check_equal "from the address there" "$(seen)" "$source:1"
+done <<'L'
+4 10.99.0.1 10.99.0.1 10.1.0.22 10.5.0.2 10.1.0.1 10.5.0.1
+6 fd99::1 [fd99::1] fd01::2 fd05::2 [fd01::1] [fd05::1]
+L
+ip -n a link del eth1
+ip -n a link del wg0
+ip -n b link del wg0
+
 chapter "What is set again, as it is already"
 tunnel 10.1.0.1 10.1.0.22
 on b nft -f - <<'NFT'

@@ -7,7 +7,8 @@ import sys
 
 # What the rest of the network stack says about links, connection tracking and the form of netlink messages is not ours to judge.
 _NOT_OURS = re.compile(r"link becomes ready|promiscuous|renamed from|nf_conntrack|nfnetlink|Netfilter|entered \w+ state"
-                       r"|netlink: .*(invalid length|leftover after parsing)|nla_validate\w*: \d+ callbacks|validate_nla: \d+ callbacks|used greatest stack depth")
+                       r"|netlink: .*(invalid length|leftover after parsing)|nla_validate\w*: \d+ callbacks|validate_nla: \d+ callbacks|used greatest stack depth"
+                       r"|(Fair|Ext) server (dis|en)abled on CPU")
 
 
 class Checks:

@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
 
@@ -19,8 +20,9 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [here, os.path.join(here, "..", "lib"), os.path.join(here, "..", "failing-memory")]
 import injection  # noqa: E402
 from busy import UDP_SEGMENT, beside, burst, has_plug, no_work_items, plugged, slow_to_leave  # noqa: E402
+from guest import Waits  # noqa: E402
 from inet import b64, checksum  # noqa: E402
-from netlink import NLM_F_ACK, NLM_F_DUMP, Generic, attribute, in_netns, run  # noqa: E402
+from netlink import NLM_F_ACK, NLM_F_DUMP, Generic, attribute, in_netns, nest, run  # noqa: E402
 from tap import Checks  # noqa: E402
 from wgmonitor import Monitor  # noqa: E402
 from wgnetlink import *  # noqa: E402,F403
@@ -59,11 +61,11 @@ def receive(sock, seconds=2):
     return sock.recv(2048) if select.select([sock], [], [], seconds)[0] else b""
 
 
-def hear(sock, kind):
+def hear(sock, kind, seconds=2):
     """The next message of a kind."""
-    message = receive(sock)
+    message = receive(sock, seconds)
     while message and message[0] != kind:
-        message = receive(sock)
+        message = receive(sock, seconds)
     return message
 
 
@@ -200,9 +202,13 @@ TRACING = "/sys/kernel/tracing"
 run("sh", "-c", "mountpoint -q %s || mount -t tracefs tracefs %s" % (TRACING, TRACING))
 
 
+def write(path, words):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(words)
+
+
 def trace(on):
-    with open(TRACING + "/events/wireguard/enable", "w", encoding="ascii") as file:
-        file.write("1" if on else "0")
+    write(TRACING + "/events/wireguard/enable", "1" if on else "0")
 
 
 def traced():
@@ -234,7 +240,8 @@ def dropped(words, causes, of_peer, act, count=1, link="wg0", public=None):
     act()
     time.sleep(0.3)
     numbers2 = ethtool(link=link)
-    while sum(causes.values() if None not in causes.values() else [0]) > 1000:  # until it has been dealt with
+    while sum(number or 0 for number in causes.values()) > 1000:  # until it has been dealt with
+        time.sleep(0.2)
         last, numbers2 = numbers2, ethtool(link=link)
         if last == numbers2:
             break
@@ -369,22 +376,62 @@ with slow_to_leave("dut", "oifname under udp length 1000-1200"):
     count = dropped("more packets than can wait, behind one that takes long to leave", "tx_drop_queue_full", "encryption-queue-full", many_out, count=None).get("tx_drop_queue_full", 0)
 checks.ok(0 < count == 1501 - (messages()[0] - before), "the others were sent", "%d dropped, %d sent" % (count, messages()[0] - before))
 
+XMIT = TRACING + "/events/net/net_dev_start_xmit/"
+
+
+def many_large():
+    """Who sends the first packet finds twenty large ones in the queue when that has left. How many bytes the one sends, and all."""
+    sender = []
+
+    def small():
+        sender.append(threading.get_native_id())
+        application.sendto(bytes(1000), ("192.168.50.2", 9))
+
+    def large():
+        for _ in range(20):
+            application.sendmsg([bytes(40 * 1300)], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 1300))], 0, ("192.168.50.2", 9))
+
+    traced()
+    write(XMIT + "filter", "name == under")
+    write(XMIT + "enable", "1")
+    with slow_to_leave("dut", "oifname under udp length 1000-1200"):
+        beside(small, large)
+        time.sleep(2)
+    write(XMIT + "enable", "0")
+    with open(TRACING + "/trace", encoding="ascii") as file:
+        sent = [(int(pid), int(size)) for pid, size in re.findall(r"-(\d+) .*net_dev_start_xmit: .* len=(\d+)", file.read())]
+    return sum(size for pid, size in sent if pid == sender[0]), sum(size for _, size in sent)
+
+
+count, all_bytes = many_large()
+checks.ok(all_bytes > 20 * 40 * 1300, "large packets behind one that takes long to leave are all sent", "%d bytes" % all_bytes)
+checks.ok(1000 < count <= 2 * 65536, "by who sends that one no more in a row than the largest packet has, and what was begun with", "%d bytes" % count)
+
 strangers = [with_macs(struct.pack("<II", INITIATION, number) + os.urandom(108), device_key.public) for number in range(4096 + 7)]
 stranger = Peer(Key(), device_key.public)
 
 
+with_cookie = 40
+
+
 def crowd_of_strangers():
-    """More initiations than can wait, and when these are being answered with cookies some who send theirs."""
+    """More initiations than can wait, and when these are being answered with cookies some that have one."""
     with no_work_items():
         burst(second, strangers)
     answer = hear(second, COOKIE)
     number = struct.unpack_from("<I", answer, 4)[0]
     stranger.cookie = stranger.consume_cookie_reply(answer, strangers[number][-32:-16])[1]
-    burst(second, [stranger.initiation() for _ in range(5 + 3)])
+    burst(second, [stranger.initiation() for _ in range(with_cookie)])
 
 
-dropped("too many initiations; under load without a cookie, and with one too often", {
-    "rx_handshake_queue_full": 7, "rx_handshake_cookie_wanted": 4096, "rx_handshake_not_authentic": 5, "rx_handshake_rate_limited": 3}, None, crowd_of_strangers)
+begin = time.monotonic()
+count = dropped("too many initiations; under load without a cookie, and with one too often", {
+    "rx_handshake_queue_full": 7, "rx_handshake_cookie_wanted": 4096, "rx_handshake_not_authentic": None, "rx_handshake_rate_limited": None}, None,
+                crowd_of_strangers)
+seconds = time.monotonic() - begin
+served, limited = count.get("rx_handshake_not_authentic", 0), count.get("rx_handshake_rate_limited", 0)
+checks.ok(5 <= served <= 5 + 20 * seconds and limited > 0 and served + limited == with_cookie, "of those with a cookie five are served, and 20 a second",
+          "%d served, %d too often, in %.1f s" % (served, limited, seconds))
 checks.ok(ethtool()["under_load_ms"] > 0, "the time under load is told")
 time.sleep(1.5)
 dropped("a response to nothing", "rx_handshake_unknown_index", None, lambda: first.send(with_macs(struct.pack("<III", RESPONSE, 1, 2) + bytes(48), device_key.public)))
@@ -441,6 +488,18 @@ if injection.available():
     count = dropped("no memory to decrypt", "rx_drop_no_memory", "no-memory", lambda: without_memory(
         lambda: burst(first, [session.data(ipv4("192.168.50.2", payload=bytes(1000))) for _ in range(300)])), count=None).get("rx_drop_no_memory", 0)
     checks.ok(0 < count == 300 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+    wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", "1")
+    count = dropped("no memory for a keepalive", "tx_drop_no_memory", "no-memory", lambda: without_memory(lambda: time.sleep(2.5)), count=None)
+    checks.ok(count.get("tx_drop_no_memory", 0) >= 2, "of each second", str(count))
+    while receive(first, 0):
+        pass
+    checks.equal(hear(first, DATA, 5)[:1], bytes([DATA]), "and the next is sent when there is some")
+    wg("set", "wg0", "peer", b64(key.public), "persistent-keepalive", "off")
+    dropped("no memory for a response", "tx_drop_no_memory", "no-memory", lambda: without_memory(lambda: first.send(peer.initiation())))
+    down_and_up()
+    dropped("no memory for an initiation", "tx_drop_no_memory", "no-memory", lambda: without_memory(say))
+    checks.equal(hear(first, INITIATION, 8)[:1], bytes([INITIATION]), "it is sent when there is some")
+    listener.news()
     unplanted -= {"tx_drop_no_memory", "rx_drop_no_memory"}
 checks.equal({name for name in ethtool() if is_drop(name)} - planted, unplanted, "that were all causes" + (" but %s" % sorted(unplanted) if unplanted else ""))
 
@@ -559,6 +618,31 @@ listener.news(0.1)
 checks.equal(len(quiet.peers(generation=0)), crowd + 1, "and recovers by a dump")
 wg("set", "wg0", "peer", b64(changed[0]), "persistent-keepalive", "78")
 told("after which it is told what comes", "peer-set-ntf", seconds=2.5)
+
+
+def waits(act):
+    """How many grace periods are waited for meanwhile."""
+    with Waits() as counted:
+        act()
+    return counted.count
+
+
+def remove_by_name(some):
+    with in_netns("dut"):
+        checks.equal(WireGuard().call(SET, name("wg0"), nest(D_PEERS, *(nest(0, attribute(P_PUBLIC, public), u32(P_FLAGS, 1)) for public in some)))[0], 0,
+                     "%d are removed by name, in one message" % len(some))
+
+
+count = waits(lambda: remove_by_name(keys[:1000]))
+checks.ok(1 <= count <= 2, "for which is waited for one grace period", "%d" % count)
+checks.equal(quiet.device()["peers"], crowd + 1 - 1000, "and these are gone")
+run("ip", "-n", "dut", "link", "add", "other", "type", "dummy")
+run("ip", "-n", "dut", "link", "set", "other", "up")
+usual = waits(lambda: run("ip", "-n", "dut", "link", "set", "other", "down"))
+run("ip", "-n", "dut", "link", "del", "other")
+count = waits(lambda: run("ip", "-n", "dut", "link", "set", "wg0", "down"))
+checks.ok(count <= usual + 1, "when the link goes down, for one more than with any link", "%d, any link %d" % (count, usual))
+run("ip", "-n", "dut", "link", "set", "wg0", "up")
 run("ip", "netns", "exec", "dut", "wg", "setconf", "wg0", "/dev/null")
 checks.equal(quiet.device()["peers"], 0, "all go")
 

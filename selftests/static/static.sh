@@ -72,6 +72,18 @@ layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVE
 check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
 check "code that breaks what the layers promise does not compile (selftests/compile-fail)" selftests/compile-fail/compile-fail
 
+chapter "Panics"
+# The functions of Rust's core by which compiled code panics, in a module; and those that security.md names.
+panics_of() { environment nm -u "$1" | sed -nE 's/.*4core.*[0-9]((panic|[a-z]+_)[a-z_]*)(17h[0-9a-f]{16}E)?$/\1/p' | grep -E '^panic|_fail' | sort -u | xargs; }
+panics_named() { sed -n '/^| make it panic |/s/`/\n/gp' Documentation/security.md | grep -E '^(panic_|assert_failed)[a-z_]*$' | sort -u | xargs; }
+check_equal "the module can panic in no other way than security.md says" "$(panics_of build/wireguard.ko)" "$(panics_named)"
+finds_panics() {
+	local folder=build/test-logs/panics
+	mkdir -p $folder && printf '#![no_std]\npub fn f(a: &[u8], b: &mut [u8], i: usize) -> u8 { b.copy_from_slice(a); a.first().unwrap() / a[i] }\n' >$folder/a.rs &&
+		environment rustc -O --crate-type lib --emit obj -C symbol-mangling-version=v0 -o /project/$folder/a.o /project/$folder/a.rs && panics_of $folder/a.o
+}
+check_equal "and what looks for them finds them" "$(finds_panics)" "len_mismatch_fail panic_bounds_check panic_const_div_by_zero unwrap_failed"
+
 chapter "Netlink"
 # ynl_gen_c.py wants a tree of the kernel's form around the specification, with the schema in it.
 specification() {

@@ -357,7 +357,7 @@ impl<'a> Opener<'a> {
         // It begins a new one.
         let netdev = &keypair.peer.device.netdev;
         let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
-            opened.copy_from_slice(destination.bytes);
+            opened.copy_from_slice(destination.bytes.get(..opened.len()).ok_or(EINVAL)?);
             Ok(())
         });
         destination.restore();

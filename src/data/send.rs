@@ -212,16 +212,19 @@ pub(crate) fn send_keepalive(peer: &RcuArc<Peer>) {
     let _softirqs = cpu::SoftirqsDisabled::new();
     if peer.staged.is_empty() {
         // A message without a packet.
-        if let Ok(empty) = SkBuff::empty(GFP_ATOMIC) {
-            events::keepalive_sent(&**peer);
-            let mut packets = SkbList::new();
-            packets.push_back(empty);
-            let guard = read_lock();
-            if send_at_once(peer, &mut packets, &guard) {
-                return;
+        match SkBuff::empty(GFP_ATOMIC) {
+            Ok(empty) => {
+                events::keepalive_sent(&**peer);
+                let mut packets = SkbList::new();
+                packets.push_back(empty);
+                let guard = read_lock();
+                if send_at_once(peer, &mut packets, &guard) {
+                    return;
+                }
+                // Like a packet it waits for a session.
+                peer.stage(&mut packets);
             }
-            // Like a packet it waits for a session.
-            peer.stage(&mut packets);
+            Err(_) => count_of_peer(peer, Cause::NoMemorySending, 1),
         }
     }
     send_staged(peer);
@@ -373,7 +376,10 @@ fn keep_session_fresh(peer: &RcuArc<Peer>) {
 /// Sends a handshake message to a peer. Context: process context.
 pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Result {
     let mut packets = SkbList::new();
-    packets.push_back(message_buffer(message, ds, GFP_KERNEL)?);
+    packets.push_back(
+        message_buffer(message, ds, GFP_KERNEL)
+            .inspect_err(|_| count_of_peer(peer, Cause::NoMemorySending, 1))?,
+    );
     socket::send_to_peer(peer, packets)
 }
 

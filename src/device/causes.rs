@@ -72,7 +72,7 @@ causes! {
     NoSession = c"tx_drop_no_session": QueuePurge, link TxDropped, peer WG_MONITOR_A_DROPS_NO_SESSION;
     /// Too many packets are being encrypted.
     EncryptionQueueFull = c"tx_drop_queue_full": FullRing, link TxDropped, peer WG_MONITOR_A_DROPS_ENCRYPTION_QUEUE_FULL;
-    /// No memory to encrypt it, or to cut it.
+    /// No memory to encrypt it, or to cut it; or for a handshake message or a keepalive.
     NoMemorySending = c"tx_drop_no_memory": NoMem, link TxDropped, peer WG_MONITOR_A_DROPS_NO_MEMORY;
     // Messages to be sent.
     /// The endpoint of a message is not known.
@@ -95,7 +95,7 @@ causes! {
     DecryptionQueueFull = c"rx_drop_queue_full": FullRing, peer WG_MONITOR_A_DROPS_DECRYPTION_QUEUE_FULL;
     /// Changed on its way, or forged.
     NotAuthentic = c"rx_drop_not_authentic": SkbCsum, peer WG_MONITOR_A_DROPS_NOT_AUTHENTIC;
-    /// No memory to decrypt it.
+    /// No memory to decrypt it; or for the session that a response completes.
     NoMemoryReceiving = c"rx_drop_no_memory": NoMem, peer WG_MONITOR_A_DROPS_NO_MEMORY;
     /// Its counter was received before.
     Replayed = c"rx_drop_replayed": DupFrag, link RxDropped, peer WG_MONITOR_A_DROPS_REPLAYED;

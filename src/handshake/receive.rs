@@ -11,8 +11,11 @@ use crate::{
     crypto::with_wiped_stack,
     data::send::send_keepalive,
     device::{
-        drops::Cause, endpoint::Endpoint, requests::Standing, roaming::heard_from, timers, Device,
-        Identity, IndexEntry, Peer,
+        drops::{count_of_peer, Cause},
+        endpoint::Endpoint,
+        requests::Standing,
+        roaming::heard_from,
+        timers, Device, Identity, IndexEntry, Peer,
     },
     events,
     handshake::{
@@ -180,6 +183,8 @@ fn consume_response(
         timers::handshake_completed(&peer);
         // Shows the responder that we have the keys, if no packet waits that does.
         send_keepalive(&peer);
+    } else {
+        count_of_peer(&peer, Cause::NoMemoryReceiving, 1);
     }
     Ok(peer)
 }

@@ -11,7 +11,10 @@ use crate::{
     compat::{EKEYREJECTED, ENOKEY},
     crypto::{wait_for_random, with_wiped_stack},
     data::send::send_handshake_message,
-    device::{timers, Device, Exchange, IndexEntry, Keypair, Peer},
+    device::{
+        drops::{count_of_peer, Cause},
+        timers, Device, Exchange, IndexEntry, Keypair, Peer,
+    },
     events,
     protocol::{
         cookie::MacKeys,
@@ -36,6 +39,7 @@ pub(crate) fn send_initiation(peer: &RcuArc<Peer>) {
         Ok(message) => message,
         Err(e) => {
             if e == ENOMEM {
+                count_of_peer(peer, Cause::NoMemorySending, 1);
                 // There may be memory in some seconds.
                 timers::initiation_sent(peer);
             } else if e == ENODEV {
@@ -101,7 +105,7 @@ pub(super) fn send_response(peer: &RcuArc<Peer>) {
             return;
         }
         let Ok(id) = device.new_index(IndexEntry::Handshake(peer.clone())) else {
-            return;
+            return count_of_peer(peer, Cause::NoMemorySending, 1);
         };
         let index = device.index_seal.seal(id);
         let Some(response) = exchange.noise.create_response(index) else {
@@ -109,7 +113,7 @@ pub(super) fn send_response(peer: &RcuArc<Peer>) {
             return;
         };
         if begin_session(peer, &mut exchange, id).is_err() {
-            return;
+            return count_of_peer(peer, Cause::NoMemorySending, 1);
         }
         response.to_bytes()
     };

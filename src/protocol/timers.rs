@@ -310,6 +310,8 @@ impl Timers {
             act(Action::EraseKeys);
         }
         if self.persistent_keepalive.take(now) && self.interval() != 0 {
+            // The next is due even if there is no memory for this one.
+            let _ = self.authenticated_traversed(clock);
             act(Action::SendKeepalive);
         }
         self.earliest()

@@ -83,7 +83,7 @@ where
     /// Has the next of the first `most` work items run soon. Context: any but hard interrupts.
     pub(crate) fn schedule_next(&self, most: usize, queue: &OwnedQueue, subject: &RcuArc<T>) {
         let turn = self.turn.fetch_add(1, Relaxed) as usize;
-        let most = most.clamp(1, self.workers.len());
+        let most = most.min(self.workers.len()).max(1);
         let next = turn.checked_rem(most).unwrap_or(0);
         if let Some(worker) = self.workers.get(next) {
             Worker::schedule(worker, queue, subject);

@@ -234,6 +234,8 @@ impl Naive {
             actions.push(Action::EraseKeys);
         }
         if is_due(&mut self.persistent) {
+            // Whether or not this one can be sent.
+            self.persistent = Some(now + self.interval * SECOND);
             actions.push(Action::SendKeepalive);
         }
         actions
