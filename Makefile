@@ -54,7 +54,7 @@ matrix: ## the module built for, and tried on, every kernel of Debian that it is
 	@scripts/matrix $(KERNELS)
 
 .PHONY: bench
-bench: setup module ## our module against the C one, in guest instructions
+bench: setup module ## our module against the C one in what it costs; tables, JSON and a picture (45 minutes)
 	@selftests/bench/bench
 
 .PHONY: module

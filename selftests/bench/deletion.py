@@ -10,12 +10,12 @@ import multiprocessing
 import os
 import statistics
 import struct
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from guest import Failed, Hosts, load, main, results, run, say, seconds, unload  # noqa: E402
+from held import bulk_and_held_processor, nothing_in_rcus_way, traffic  # noqa: E402
 from netlink import NLM_F_ACK, Links, attribute, in_netns  # noqa: E402
 
 LINKS = 40
@@ -50,57 +50,33 @@ def turn():
     with in_netns("idle"):
         links = Links()
     hosts.on("a", "ping", "-c", "1", "-W", "10", hosts.address)
-    server = subprocess.Popen(["ip", "netns", "exec", "b", "iperf3", "--server"], stdout=subprocess.DEVNULL)
-    while not hosts.on("b", "ss", "-tlnH", "sport = 5201"):
-        time.sleep(0.05)
-    bulk = subprocess.Popen(["ip", "netns", "exec", "a", "iperf3", "--client", hosts.address, "--time", "600"],
-                            stdout=subprocess.DEVNULL)
-    hog = subprocess.Popen(["taskset", "-c", "1", "chrt", "-f", "50", "sh", "-c", "while :; do :; done"])
     deleting, end, waited = multiprocessing.Value("b", 0), multiprocessing.Event(), multiprocessing.Queue()
-    # Neither who deletes nor who asks waits for the bulk's programs.
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    asker = multiprocessing.Process(target=ask, args=(deleting, end, waited))
-    asker.start()
     took = {kind: [] for kind in KINDS}
-    try:
-        time.sleep(2)
-        before, start = traffic(hosts), time.monotonic()
-        for number in range(LINKS):
-            for index, kind in enumerate(KINDS, 1):
-                deleting.value = index
-                took[kind].append(seconds(lambda name=f"{kind}{number}": request(links, RTM_DELLINK, name)))
-                deleting.value = 0
-                time.sleep(0.2)
-        speed = (traffic(hosts) - before) * 8 / (time.monotonic() - start)
-        end.set()
-        longest = waited.get(timeout=60)
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-        asker.kill()
-        asker.join()
-        for process in (hog, bulk, server):
-            process.kill()
-            process.wait()
+    with bulk_and_held_processor(hosts):
+        # Neither who deletes nor who asks waits for the bulk's programs.
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        asker = multiprocessing.Process(target=ask, args=(deleting, end, waited))
+        asker.start()
+        try:
+            time.sleep(2)
+            before, start = traffic(hosts), time.monotonic()
+            for number in range(LINKS):
+                for index, kind in enumerate(KINDS, 1):
+                    deleting.value = index
+                    took[kind].append(seconds(lambda name=f"{kind}{number}": request(links, RTM_DELLINK, name)))
+                    deleting.value = 0
+                    time.sleep(0.2)
+            speed = (traffic(hosts) - before) * 8 / (time.monotonic() - start)
+            end.set()
+            longest = waited.get(timeout=60)
+        finally:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            asker.kill()
+            asker.join()
     run("ip", "netns", "delete", "idle")
     hosts.gone()
     return {"bulk": speed, "waited_otherwise": longest[0],
             **{kind: {"took": took[kind], "waited": longest[index]} for index, kind in enumerate(KINDS, 1)}}
-
-
-def traffic(hosts):
-    """Bytes that have come out of the tunnel."""
-    return int(hosts.on("b", "cat", "/sys/class/net/wg0/statistics/rx_bytes"))
-
-
-def nothing_in_rcus_way():
-    """What would make grace periods long by chance, whoever waits for them, and with whatever module.
-
-    khugepaged has the lowest priority: preempted in the middle of reading, on a processor that has other things to do, it is
-    waited for until that has time. RCU's own threads wait for the program on processor 1 if they happen to be there."""
-    with open("/sys/kernel/mm/transparent_hugepage/enabled", "w") as file:
-        file.write("never")
-    for process in run("pgrep", "^rcu_(preempt|sched|exp_)").split():
-        run("chrt", "--fifo", "--pid", "51", process)
 
 
 def measure_all(arguments):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """peers.py REPEATS PEERS PEERS_OF_C MODULE...: what peers cost that nothing is said to: memory, threads, time to come and to go.
 
-Leaves /out/peers.json: a row for each repetition. Grace periods are waited for here, so this is for a machine with real time.
+PEERS, and PEERS_OF_C for the C driver, are numbers of them, with commas between them. Leaves /out/peers.json: a row for each repetition. Grace periods are waited for here, so this is for a machine with real time.
 """
 
 import os
@@ -92,24 +92,24 @@ def remove(module, count):
 
 
 def measure_all(arguments):
-    repeats, count, count_of_c, *modules = arguments
+    repeats, counts, counts_of_c, *modules = arguments
     configuration("/tmp/none", 0)
     rows = []
     for module in modules:
         # The C driver takes minutes for ten thousand, so it is measured once.
         for repeat in range(int(repeats) if module == "ours" else 1):
-            number = int(count if module == "ours" else count_of_c)
-            load(module)
-            configuration("/tmp/peers", 100)
-            once(module, 100)  # whatever happens only the first time
-            configuration("/tmp/peers", number)
-            row = {"repeat": repeat, **once(module, number)}
-            some = number if module == "ours" else min(number, REMOVED_FROM_C)
-            configuration("/tmp/peers", some)
-            row["removed"], row["remove"] = some, remove(module, some)
-            unload()
-            rows.append(row)
-            results("/out/peers.json", rows)
+            for number in map(int, (counts if module == "ours" else counts_of_c).split(",")):
+                load(module)
+                configuration("/tmp/peers", 100)
+                once(module, 100)  # whatever happens only the first time
+                configuration("/tmp/peers", number)
+                row = {"repeat": repeat, **once(module, number)}
+                some = number if module == "ours" else min(number, REMOVED_FROM_C)
+                configuration("/tmp/peers", some)
+                row["removed"], row["remove"] = some, remove(module, some)
+                unload()
+                rows.append(row)
+                results("/out/peers.json", rows)
 
 
 main(measure_all)

@@ -3,7 +3,7 @@
 """realtime.py ROUNDS MODULE...: how much TCP goes through a tunnel in real time, and how idle each processor is meanwhile.
 
 MODULE is c, ours or older (which is /out/older.ko). The modules take turns, so that other work of the machine hits all of them. Leaves
-/out/realtime.json: a row for each round, module and load.
+/out/realtime-N.json, N being the machine's processors: a row for each round, module and load.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from guest import Failed, Hosts, load, main, results, say, settle_in, unload  # noqa: E402
+from guest import Failed, Hosts, iperf3_server, load, main, results, say, settle_in, unload  # noqa: E402
 
 SECONDS = 6
 # Not measured at the beginning.
@@ -29,11 +29,7 @@ def times():
 
 
 def measure(hosts, words):
-    server = subprocess.Popen(["ip", "netns", "exec", "b", "iperf3", "--server", "--one-off"], stdout=subprocess.DEVNULL)
-    for _ in range(500):
-        if hosts.on("b", "ss", "-tlnH", "sport = 5201"):
-            break
-        time.sleep(0.01)
+    server = iperf3_server(hosts, "b", "--one-off")
     client = subprocess.Popen(["ip", "netns", "exec", "a", "iperf3", "--client", hosts.address, "--json", "--omit", str(WARM_UP), "--time",
                                str(SECONDS), *words], stdout=subprocess.PIPE, text=True)
     time.sleep(WARM_UP + 0.5)
@@ -63,7 +59,7 @@ def measure_all(words):
             for name, options in LOADS.items():
                 row = {"round": number, "module": module, "load": name, "processors": os.cpu_count(), **measure(hosts, options)}
                 rows.append(row)
-                results("/out/realtime.json", rows)
+                results(f"/out/realtime-{os.cpu_count()}.json", rows)
                 idle = ", ".join(f"{share:.0%}" for share in row["idle"])
                 say(f"  {module} {name}: {row['rate']:.1f} Mbit/s, idle {idle}, {row['retransmits']} retransmits")
             hosts.gone()

@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from guest import Failed, Hosts, load, main, results, run, say, settle_in, unload  # noqa: E402
+from guest import Failed, Hosts, iperf3_server, load, main, results, run, say, settle_in, unload  # noqa: E402
 
 PINGS = 250
 UPLINKS = [("1mbit", "tcp"), ("60mbit", "tcp"), ("60mbit", "forwarded")]
@@ -45,11 +45,7 @@ def third_host():
 def beside(hosts, kind):
     """Pings beside bulk of a kind: how many were answered, and in how many milliseconds."""
     source = "c" if kind == "forwarded" else "a"
-    server = subprocess.Popen(["ip", "netns", "exec", "b", "iperf3", "--server", "--one-off"], stdout=subprocess.DEVNULL)
-    for _ in range(500):
-        if hosts.on("b", "ss", "-tlnH", "sport = 5201"):
-            break
-        time.sleep(0.01)
+    server = iperf3_server(hosts, "b", "--one-off")
     words = ["--udp", "--bitrate", "200M", "--length", "1300"] if kind == "forwarded" else []
     bulk = subprocess.Popen(["ip", "netns", "exec", source, "iperf3", "--client", hosts.address, "--time", "9", *words],
                             stdout=subprocess.PIPE, text=True)

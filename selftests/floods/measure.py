@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""measure.py SECONDS COUNT RATE MODULE...: what floods do to each module, in a virtual machine; prints tables.
+"""measure.py SECONDS COUNT RATE MODULE...: what floods do to each module, in a virtual machine.
+
+Leaves /out/floods.json: a row for each module and flood, with `unit`, what its cost is in (instructions or ns). tables.py prints it.
 
 A host a talks to a host b through a tunnel. On a's cable somebody else sends to b whatever flood.py makes. For each flood:
 what one message costs b, what the tunnel still carries meanwhile, and how much memory the kernel uses before, during and
@@ -15,18 +17,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from guest import Failed, Hosts, load, main, results, run, say, settle_in, unload  # noqa: E402
+from guest import Failed, Hosts, iperf3_server, load, main, results, run, say, settle_in, unload  # noqa: E402
+from tables import FLOODS  # noqa: E402
 
-FLOODS = {
-    "none": "no flood",
-    "mac1": "initiations, mac1 right, forged senders",
-    "bad": "initiations, mac1 wrong",
-    "train": "one such initiation and 63 of junk (GSO)",
-    "cookie": "cookie replies to nothing",
-    "unknown": "data for unknown indices",
-    "forged": "data for the session, not authentic",
-    "replayed": "data of the session, played back",
-}
 # How many datagrams one message of it stands for, if several.
 DATAGRAMS = {"train": 64}
 ALONE = os.cpu_count() > 1
@@ -94,10 +87,7 @@ def cost(flood, count):
 
 def carried(hosts, seconds):
     """Bytes per second through the tunnel, and the kernel's memory in the middle of it."""
-    server = subprocess.Popen(["ip", "netns", "exec", "b", *pinned(1), "iperf3", "--server", "--one-off"],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not hosts.on("b", "ss", "-tlnH", "sport = 5201"):
-        time.sleep(0.01)
+    server = iperf3_server(hosts, "b", "--one-off", before=pinned(1))
     client = subprocess.Popen(["ip", "netns", "exec", "a", *pinned(1), "iperf3", "--client", hosts.address, "--json", "--time", str(seconds)],
                               stdout=subprocess.PIPE, text=True)
     time.sleep(seconds / 2 + 0.2)
@@ -123,7 +113,7 @@ def measure(module, seconds, count, rate, rows):
     carried(hosts, 1)
     sending = None
     for kind, words in FLOODS.items():
-        row = {"module": module, "kind": kind, "before": used()}
+        row = {"module": module, "kind": kind, "unit": "ns" if ALONE else "instructions", "before": used()}
         if kind == "none":
             # The same messages to nobody's address: what sending them costs.
             flood = Flood(hosts, "unknown", "02:00:00:00:00:99", key)
@@ -156,45 +146,12 @@ def measure(module, seconds, count, rate, rows):
     unload()
 
 
-def table(rows, modules):
-    by = {(row["module"], row["kind"]): row for row in rows}
-    unit = "ns" if ALONE else "instructions"
-    print(f"\n{'':42}" + "".join(f"{text:>13}" for text in ("C", "ours", "ours/C")))
-
-    def line(words, value, form):
-        values = [value(module) for module in modules]
-        ratio = f"{values[1] / values[0]:>13.3f}" if len(values) == 2 and values[0] > 0 else ""
-        print(f"{words:42}" + "".join(f"{form(v):>13}" for v in values) + ratio)
-
-    print(f"What one message costs its receiver, {unit}")
-    for kind in list(FLOODS)[1:]:
-        line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["cost"], "{:,.0f}".format)
-    print("What the tunnel carries meanwhile, of what it carries without a flood")
-    for kind in list(FLOODS)[1:]:
-        line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["bytes"] / by[module, "none"]["bytes"], "{:.1%}".format)
-    print("  in megabytes per second without a flood, and in the worst one")
-    line("  no flood", lambda module: by[module, "none"]["bytes"] / 1e6, "{:.1f}".format)
-    line("  the worst", lambda module: min(by[module, kind]["bytes"] for kind in FLOODS) / 1e6, "{:.1f}".format)
-    print("Messages that get an answer meanwhile")
-    for kind in list(FLOODS)[1:]:
-        if any(by[module, kind]["answered"] for module in modules):
-            line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["answered"], "{:.1%}".format)
-    print("Datagrams sent in a second meanwhile")
-    for kind in list(FLOODS)[1:]:
-        line(f"  {FLOODS[kind]}", lambda module, kind=kind: by[module, kind]["rate"], "{:,.0f}".format)
-    print("The kernel's memory, in KiB more than before: during a flood, 2 s after it")
-    for kind in FLOODS:
-        cells = "".join(f"{by[m, kind]['during'] - by[m, kind]['before']:>+13,d}{by[m, kind]['after'] - by[m, kind]['before']:>+10,d}" for m in modules)
-        print(f"  {FLOODS[kind]:40}{cells}")
-
-
 def measure_all(arguments):
     seconds, count, rate, *modules = arguments
     settle_in("ip", "iperf3", "ping", "ss", "taskset", "python3", "sysctl")
     rows = []
     for module in modules:
         measure(module, int(seconds), int(count), 0 if ALONE else int(rate), rows)
-    table(rows, modules)
 
 
 main(measure_all)

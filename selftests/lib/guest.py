@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import userspace
+
 RELEASE = os.uname().release
 C_MODULE = f"/lib/modules/{RELEASE}/kernel/drivers/net/wireguard/wireguard.ko.xz"
 # Both modules need these; loaded once, so that they cost neither of them anything.
@@ -112,10 +114,21 @@ class Waits:
             file.write(words)
 
 
-class Hosts:
-    """Two namespaces, a and b, joined by a veth pair, and a tunnel between them if a module is loaded."""
+def iperf3_server(hosts, name, *options, before=()):
+    """iperf3 at a host, which listens; what is `before` it runs it."""
+    process = subprocess.Popen(["ip", "netns", "exec", name, *before, "iperf3", "--server", *options],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(500):
+        if hosts.on(name, "ss", "-tlnH", "sport = 5201"):
+            return process
+        time.sleep(0.01)
+    raise Failed("iperf3 does not listen")
 
-    def __init__(self, tunnel):
+
+class Hosts:
+    """Two namespaces, a and b, joined by a veth pair, and a tunnel between them if a module is loaded, or of a program in user space."""
+
+    def __init__(self, tunnel, program=None):
         for name in "ab":
             run("ip", "netns", "add", name)
         run("ip", "-n", "a", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", "b")
@@ -126,7 +139,10 @@ class Hosts:
             run("ip", "-n", name, "link", "set", "cable", "up")
         self.address, self.address6 = "10.0.0.2", "fd10::2"
         self.names = "ab"
-        self.keys = {}
+        self.keys, self.peers = {}, {}
+        self.program, self.running = program, []
+        # wg(8) finds a program by its link's name, whose namespace it does not ask for: so there they differ.
+        self.links = {"a": "wg0", "b": "wg1" if program else "wg0", "d": "wg0"}
         if tunnel:
             self.tunnel()
             self.address, self.address6 = "192.168.0.2", "fd20::2"
@@ -140,14 +156,25 @@ class Hosts:
     def link(self, name, number):
         """A WireGuard link."""
         self.keys[name] = run("wg", "genkey").strip()
-        run("ip", "-n", name, "link", "add", "wg0", "mtu", "1420", "type", "wireguard")
-        run("ip", "-n", name, "address", "add", f"192.168.0.{number}/24", "dev", "wg0")
-        run("ip", "-n", name, "address", "add", f"fd20::{number}/64", "dev", "wg0", "nodad")
-        run("ip", "netns", "exec", name, "wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "51820", stdin=self.keys[name])
-        run("ip", "-n", name, "link", "set", "wg0", "up")
+        link = self.links[name]
+        if self.program:
+            self.running.append(userspace.start(self.program, name, link))
+            run("ip", "-n", name, "link", "set", link, "mtu", "1420")
+        else:
+            run("ip", "-n", name, "link", "add", link, "mtu", "1420", "type", "wireguard")
+        run("ip", "-n", name, "address", "add", f"192.168.0.{number}/24", "dev", link)
+        run("ip", "-n", name, "address", "add", f"fd20::{number}/64", "dev", link, "nodad")
+        run("ip", "netns", "exec", name, "wg", "set", link, "private-key", "/dev/stdin", "listen-port", "51820", stdin=self.keys[name])
+        run("ip", "-n", name, "link", "set", link, "up")
 
     def peer(self, name, other, endpoint, allowed):
-        self.on(name, "wg", "set", "wg0", "peer", public(self.keys[other]), "allowed-ips", allowed, "endpoint", f"{endpoint}:51820")
+        self.peers[name, other] = endpoint, allowed
+        self.on(name, "wg", "set", self.links[name], "peer", public(self.keys[other]), "allowed-ips", allowed, "endpoint", f"{endpoint}:51820")
+
+    def peer_anew(self, name, other):
+        """The peer goes, with its session, and comes back without one."""
+        self.on(name, "wg", "set", self.links[name], "peer", public(self.keys[other]), "remove")
+        self.peer(name, other, *self.peers[name, other])
 
     def gateway(self):
         """Makes b the gateway between a, another traveller d (192.168.0.3 or 10.2.0.2), and a plain network with host c (10.1.0.2)."""
@@ -176,6 +203,9 @@ class Hosts:
         return run("ip", "netns", "exec", name, *command, timeout=timeout)
 
     def gone(self):
+        for process in self.running:
+            process.terminate()
+            process.wait()
         for name in self.names:
             for interface in ("wg0", "cable", "cable2", "lan"):
                 subprocess.run(["ip", "-n", name, "link", "delete", interface], capture_output=True, check=False)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A machine one of whose two processors is held by a program of a higher priority, for the benchmarks of who waits for it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from guest import iperf3_server, run  # noqa: E402
+
+
+def nothing_in_rcus_way():
+    """What would make grace periods long by chance, whoever waits for them, and with whatever module.
+
+    khugepaged has the lowest priority: preempted in the middle of reading, on a processor that has other things to do, it is
+    waited for until that has time. RCU's own threads wait for the program on processor 1 if they happen to be there."""
+    with open("/sys/kernel/mm/transparent_hugepage/enabled", "w") as file:
+        file.write("never")
+    for process in run("pgrep", "^rcu_(preempt|sched|exp_)").split():
+        run("chrt", "--fifo", "--pid", "51", process)
+
+
+@contextlib.contextmanager
+def bulk_and_held_processor(hosts):
+    """Bulk goes from host a to host b, and a program computes on processor 1. Everything else is on processor 0."""
+    server = iperf3_server(hosts, "b")
+    bulk = subprocess.Popen(["ip", "netns", "exec", "a", "iperf3", "--client", hosts.address, "--time", "600"], stdout=subprocess.DEVNULL)
+    holder = subprocess.Popen(["taskset", "-c", "1", "chrt", "-f", "50", "sh", "-c", "while :; do :; done"])
+    try:
+        yield
+    finally:
+        for process in (holder, bulk, server):
+            process.kill()
+            process.wait()
+
+
+def traffic(hosts):
+    """Bytes that have come out of the tunnel at host b."""
+    return int(hosts.on("b", "cat", "/sys/class/net/wg0/statistics/rx_bytes"))
