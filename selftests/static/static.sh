@@ -54,6 +54,9 @@ chapter "Rooms"
 check "the checker of imports finds what it must in trees made wrong on purpose" python selftests/static/imports.py --prove
 check "imports of src/ go downwards only, and in no circle" python selftests/static/imports.py
 
+chapter "Versions of the kernel"
+check_equal "rust/compat.rs alone tells them apart" "$(grep -rlE 'wireguard_linux_|LINUX_VERSION|KERNEL_VERSION' src rust | xargs)" rust/compat.rs
+
 chapter "Types"
 layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
 check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
