@@ -67,6 +67,9 @@ a_wrong_line_is_found() {
 }
 check "but it has about a wrong line" a_wrong_line_is_found
 
+chapter "Versions of the kernel"
+check_equal "rust/compat.rs alone tells them apart" "$(grep -rlE 'wireguard_linux_|LINUX_VERSION|KERNEL_VERSION' src rust | xargs)" rust/compat.rs
+
 chapter "Types"
 layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
 check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
