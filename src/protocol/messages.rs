@@ -70,8 +70,8 @@ pub(crate) const INITIATION_INTERVAL: u64 = NSEC_PER_SEC / 50;
 /// A responder's cookie secret lives this long, in nanoseconds.
 pub(crate) const COOKIE_SECRET_LIFETIME: u64 = 120 * NSEC_PER_SEC;
 /// A responder under load sends at most this many cookies ...
-pub(crate) const COOKIES_A_PERIOD: u32 = 64;
-/// ... in this time, in nanoseconds: 16,000 in a second.
+pub(crate) const COOKIES_A_PERIOD: u32 = 48;
+/// ... in this time, in nanoseconds: 12,000 in a second.
 pub(crate) const COOKIE_PERIOD: u64 = NSEC_PER_SEC / 250;
 /// A received cookie is used this long: the secret's lifetime less 5 s for the way, in nanoseconds.
 pub(crate) const COOKIE_USE_TIME: u64 = COOKIE_SECRET_LIFETIME - 5 * NSEC_PER_SEC;
