@@ -49,7 +49,7 @@ const _: () = {
 /// `message_burst`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rate {
-    /// For what somebody else can cause.
+    /// For what the network or an unprivileged program can cause.
     Limited,
     /// For what happens seldom.
     Unlimited,
@@ -106,7 +106,7 @@ impl Callsite {
     }
 }
 
-/// The compiler may have been given an absolute path, which is nobody's business.
+/// The compiler may have been given an absolute path, which tells of the machine that it was built on.
 const fn base_name(path: &str) -> &[u8] {
     let mut name = path.as_bytes();
     let mut rest = name;

@@ -3,7 +3,7 @@
 //! A table that hands out 32-bit numbers for values and finds the value of a number under RCU.
 //!
 //! Locking: changes take the spinlock of the XArray, with softirqs disabled; lookups take no lock. What a lookup finds is
-//! valid for as long as the RCU guard. A table must not be dropped while somebody can look into it.
+//! valid for as long as the RCU guard. A table must not be dropped while a reader can look into it.
 //!
 //! C header: [`include/linux/xarray.h`](srctree/include/linux/xarray.h)
 //!

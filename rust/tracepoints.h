@@ -33,7 +33,7 @@ DECLARE_EVENT_CLASS(wg_handshake,
 	TP_printk("ifindex=%d peer=%llu type=%s len=%u", __entry->ifindex, __entry->peer, wg_show_message(__entry->type), __entry->len)
 );
 
-/* A message of a handshake is sent. A cookie reply is for nobody known: its peer is zero. */
+/* A message of a handshake is sent. A cookie reply is for an unknown sender: its peer is zero. */
 DEFINE_EVENT(wg_handshake, wg_handshake_sent,
 	TP_PROTO(int ifindex, u64 peer, u8 type, u32 len),
 	TP_ARGS(ifindex, peer, type, len));

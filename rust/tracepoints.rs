@@ -4,7 +4,7 @@
 //!
 //! (The `kernel` crate's `declare_trace!` finds only tracepoints of which that crate has bindings.)
 //!
-//! Context: any. It locks nothing and cannot fail; the closure that makes the values runs only while somebody traces.
+//! Context: any. It locks nothing and cannot fail; the closure that makes the values runs only while the tracepoint is on.
 //!
 //! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 
@@ -13,7 +13,7 @@ use kernel::{ffi, str::CStrExt as _};
 #[cfg(CONFIG_TRACEPOINTS)]
 use crate::bindings::*;
 
-/// Defines functions that call a tracepoint, with values that are made only if somebody traces.
+/// Defines functions that call a tracepoint, with values that are made only if the tracepoint is on.
 macro_rules! tracepoints {
     ($(
         $(#[$meta:meta])*
@@ -64,7 +64,7 @@ mod raw {
     }
 }
 
-/// Packets or messages are dropped, for a cause with this name; of nobody known if the peer is zero.
+/// Packets or messages are dropped, for a cause with this name; of no known peer if that is zero.
 #[inline(always)]
 pub(crate) fn dropped(ifindex: i32, peer: u64, cause: &'static core::ffi::CStr, count: u32) {
     raw::dropped(|| (ifindex, peer, cause.as_char_ptr(), count));

@@ -180,7 +180,7 @@ events! {
     /// A sender that has a cookie sends more than its share.
     pub(crate) fn handshakes_too_fast(device: &dyn OfDevice, from: SocketAddr)
         => Limited "{}: Handshake messages come too fast from {}", Name(device.netdev()), from;
-    /// An initiation of nobody that we know, or an old one.
+    /// An initiation of an unknown public key, or an old one.
     pub(crate) fn invalid_initiation(device: &dyn OfDevice, from: SocketAddr)
         => Limited "{}: Invalid handshake initiation from {}", Name(device.netdev()), from;
     /// A response to nothing, or not from whom the initiation was for.

@@ -8,7 +8,7 @@
 
 use crate::{bindings, crypto::random::random_bytes};
 
-/// Makes the compiler believe that somebody reads what the pointer points to, so that the writes of
+/// Makes the compiler believe that something reads what the pointer points to, so that the writes of
 /// zeros before it are not optimised away. What `memzero_explicit` does in C.
 #[inline]
 pub(super) fn keep_writes<T: ?Sized>(written: &mut T) {
@@ -22,7 +22,7 @@ pub(super) fn keep_writes<T: ?Sized>(written: &mut T) {
     core::hint::black_box(pointer);
 }
 
-/// Overwrites bytes with zeros even if nobody is going to read them.
+/// Overwrites bytes with zeros even if they are never read again.
 #[inline]
 fn zeroize(bytes: &mut [u8]) {
     bytes.fill(0);
@@ -47,7 +47,7 @@ const WIPED_STACK: usize = 6144;
 /// Calls a function that handles secrets, then overwrites the stack that it used.
 ///
 /// A [`Secret`] wipes the place where it ends; the places from which it was moved there, and what the
-/// compiler keeps on the stack in between, are nobody's. So whoever begins a computation with secrets
+/// compiler keeps on the stack in between, have no owner. So the function that begins a computation with secrets
 /// does it in here. What the function returns must hold none.
 pub(crate) fn with_wiped_stack<R>(f: impl FnOnce() -> R) -> R {
     let result = on_stack_of_its_own(f);

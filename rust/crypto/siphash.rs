@@ -32,7 +32,7 @@ impl HsipKey {
 pub(crate) struct SipKey(bindings::siphash_key_t);
 
 impl SipKey {
-    /// A key that nobody knows.
+    /// A random key.
     pub(crate) fn random() -> Self {
         let mut bytes = [[0; 8]; 2];
         random_bytes(bytes.as_flattened_mut());

@@ -27,7 +27,7 @@ pub(crate) enum DropReason {
     SkbGsoSeg = skb_drop_reason_SKB_DROP_REASON_SKB_GSO_SEG,
     /// It is not of a protocol that is handled.
     InvalidProto = skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO,
-    /// Nobody is there to send it to.
+    /// There is no peer to send it to.
     NoTxTarget = skb_drop_reason_SKB_DROP_REASON_NO_TX_TARGET,
     /// The tunnel does not know where to send it.
     TunnelTxinfo = skb_drop_reason_SKB_DROP_REASON_TUNNEL_TXINFO,

@@ -16,7 +16,7 @@ use crate::bindings;
 /// Tells the sender of a packet that its destination host cannot be reached, also if its source
 /// address was translated on the way here (`icmp_ndo_send`).
 ///
-/// Nothing is said about IPv6 in a machine without it (`ipv6.disable=1`): whoever sends such packets
+/// Nothing is said about IPv6 in a machine without it (`ipv6.disable=1`): a program that sends such packets
 /// there made them himself, and ICMPv6 would follow null pointers. Context: that of
 /// `ndo_start_xmit`.
 pub(crate) fn host_unreachable(skb: &mut SkBuff<Routed>, protocol: Protocol) {

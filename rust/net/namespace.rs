@@ -20,7 +20,7 @@ use crate::bindings;
 
 /// A network namespace (`struct net`).
 ///
-/// Somebody uses it for as long as there is a reference to it; [`ARef<Net>`] keeps it from dying. For one that may
+/// It is in use for as long as there is a reference to it; [`ARef<Net>`] keeps it from dying. For one that may
 /// be dying already there is [`NetId`].
 #[repr(transparent)]
 pub(crate) struct Net(Opaque<bindings::net>);

@@ -172,7 +172,7 @@ unsafe impl Send for Remembered {}
 unsafe impl Sync for Remembered {}
 
 impl Remembered {
-    /// From a grace period after this on nobody puts anything into the cache, or takes anything out.
+    /// From a grace period after this on no thread puts anything into the cache, or takes anything out.
     pub(super) fn shut(&self) {
         self.is_shut.store(true, Release);
     }

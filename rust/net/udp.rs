@@ -61,7 +61,7 @@ unsafe impl Send for OpenSocket {}
 unsafe impl Sync for OpenSocket {}
 
 impl OpenSocket {
-    /// From a grace period after this on nobody sends through the socket.
+    /// From a grace period after this on no thread sends through the socket.
     pub(super) fn shut(&self) {
         self.is_open.store(false, Release);
     }
@@ -73,7 +73,7 @@ impl OpenSocket {
     /// A grace period has passed since it was shut; the caller is the only one to do this, and does it once.
     pub(super) unsafe fn release(&self) {
         let sk = self.sk.as_ptr();
-        // SAFETY: By the safety requirement the socket is open, and nobody sends through it any more.
+        // SAFETY: By the safety requirement the socket is open, and no thread sends through it any more.
         unsafe {
             bindings::sk_clear_memalloc(sk);
             bindings::udp_tunnel_sock_release(sk);

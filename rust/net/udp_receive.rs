@@ -42,7 +42,7 @@ pub(crate) trait DatagramReceiver: Send + Sync + 'static {
 pub(super) unsafe fn prepare<T: DatagramReceiver>(sk: *mut bindings::sock) {
     // SAFETY: By the safety requirement.
     unsafe {
-        // Nothing stays in the queue, so nothing is bounded by it; and nobody is to poll for more meanwhile.
+        // Nothing stays in the queue, so nothing is bounded by it; and no reader is to poll for more meanwhile.
         (*sk).sk_rcvbuf = i32::MAX;
         (*sk).sk_ll_usec = 0;
         (*sk).sk_data_ready = Some(data_ready::<T>);

@@ -3,8 +3,8 @@
 """Makes src/tests/vectors.rs: handshakes, cookies and the keys that come out, by the peer of lib/wgpeer.py, which shares no
 code with the driver (Python's hashlib, OpenSSL through python3-cryptography). The same in each run.
 
-  kunit-vectors.py            writes the file
-  kunit-vectors.py --check    fails if the file is another
+  vectors.py            writes the file
+  vectors.py --check    fails if the file is another
 """
 
 import hashlib
@@ -23,29 +23,11 @@ HEADER = """// SPDX-License-Identifier: GPL-2.0
 
 #![forbid(unsafe_code)]
 
+use super::hex;
+
 /// A handshake, from the keys of both sides to the session, and a cookie for its initiation.
 pub(crate) struct Vector {
 %s}
-
-/// The bytes of hexadecimal digits, at compile time.
-const fn hex<const N: usize>(digits: &str) -> [u8; N] {
-    const fn value(digit: u8) -> u8 {
-        match digit {
-            b'0'..=b'9' => digit - b'0',
-            _ => digit - b'a' + 10,
-        }
-    }
-
-    let digits = digits.as_bytes();
-    assert!(digits.len() == 2 * N);
-    let mut bytes = [0; N];
-    let mut at = 0;
-    while at < N {
-        bytes[at] = value(digits[2 * at]) << 4 | value(digits[2 * at + 1]);
-        at += 1;
-    }
-    bytes
-}
 
 /// Without a preshared key, and with one.
 pub(crate) static VECTORS: [Vector; 2] = [
@@ -132,7 +114,7 @@ def main():
     if sys.argv[1:] == ["--check"]:
         with open(TARGET) as file:
             if file.read() != wanted:
-                sys.exit("kunit-vectors.py: error: %s is not what this program writes: run it without --check" % TARGET)
+                sys.exit("vectors.py: error: %s is not what this program writes: run it without --check" % TARGET)
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:

@@ -23,7 +23,7 @@ use crate::{
 
 /// A `GET_DEVICE` under way.
 ///
-/// It holds on to nothing, so that a reader who stops reading is in nobody's way: neither to the
+/// It holds on to nothing, so that a reader who stops reading blocks nothing: neither to the
 /// device, which may be deleted meanwhile, nor to a peer. A peer has a number that grows from peer
 /// to peer and is never used again, and so has an allowed IP. Whatever is added or removed between
 /// two messages, the dump finds the next that it has not shown; and user space is told that what it

@@ -76,7 +76,7 @@ impl TunnelDriver for Device {
     }
 
     fn stop(this: RcuArcBorrow<'_, Self>) {
-        // After a grace period nobody who has seen the device up is still about to set a timer or stage
+        // After a grace period no reader that has seen the device up is still about to set a timer or stage
         // a packet.
         if !this.close_sockets() {
             rcu::synchronize_net();
@@ -99,8 +99,8 @@ impl TunnelDriver for Device {
         Config::lock(this.as_arc_borrow()).remove_all_peers();
         tell::stop(&this);
         this.lanes.detach();
-        // Nobody puts in jobs any more. What is being worked on goes when that is done: to wait for it would
-        // be to wait, with the RTNL, for a CPU that somebody else may hold.
+        // No jobs are put in any more. What is being worked on goes when that is done: to wait for it would
+        // be to wait, with the RTNL, for a CPU that other work may hold.
         for lane in this.lanes.polled() {
             lane.purge();
         }

@@ -176,7 +176,7 @@ impl Dump for PeerGet {
     }
 }
 
-/// Returns whether anybody wants to be told what happens to a device's peers. Context: any.
+/// Returns whether a socket listens for what happens to a device's peers. Context: any.
 pub(crate) fn has_listeners(netdev: &NetDevice) -> bool {
     FAMILY.has_listeners(PEERS, netdev)
 }
@@ -192,7 +192,7 @@ pub(crate) fn tell(peer: &RcuArc<Peer>, news: News, moved_from: Option<SocketAdd
         News::HandshakeFailed => wg_monitor_cmd_WG_MONITOR_CMD_HANDSHAKE_FAILED_NTF,
         News::Deleted => wg_monitor_cmd_WG_MONITOR_CMD_PEER_DEL_NTF,
     };
-    // Back where it was, or moved while nobody listened.
+    // Back where it was, or moved while no socket listened.
     if news == News::Endpoint && (moved_from.is_none() || moved_from == peer.remote()) {
         return;
     }

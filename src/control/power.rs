@@ -11,7 +11,7 @@ use crate::{
     notifier::Notified,
 };
 
-/// The machine is about to sleep: whoever gets at its memory shall find no keys.
+/// The machine is about to sleep: its memory shall hold no keys meanwhile.
 impl Notified for Device {
     fn notified() {
         let rtnl = rtnl::lock();

@@ -41,7 +41,7 @@ use crate::{
 /// Takes a datagram from a socket of the device, or several in one buffer. Returns whether its peer sends more than is
 /// usual when two parties take turns. What belongs to a handshake is given to `handshake`.
 ///
-/// Context: softirq. What is not a message, or has an index that nobody knows, is dropped silently.
+/// Context: softirq. What is not a message, or has an unknown index, is dropped silently.
 pub(crate) fn datagram(
     device: RcuArcBorrow<'_, Device>,
     skb: SkBuff<DatagramIn>,

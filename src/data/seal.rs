@@ -216,8 +216,8 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
 }
 
 /// Encrypts packets one after the other. Messages of the same length, flow and socket go into one datagram
-/// buffer, which passes through the IP layer once and is cut up at the very end (UDP GSO): whatever looks
-/// at packets on their way, such as a queueing discipline or a firewall, is to see what it would see of the
+/// buffer, which passes through the IP layer once and is cut up at the very end (UDP GSO): what looks
+/// at packets on their way, such as a queueing discipline or a firewall, sees what it would see of the
 /// messages one by one.
 struct Sealer<'a> {
     keypair: &'a Keypair,

@@ -338,7 +338,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
     Ok(())
 }
 
-/// Sends one message to whoever sent a datagram, by the way that it came.
+/// Sends one message to the sender of a datagram, by the way that it came.
 ///
 /// Context: any but hard interrupts. Errors: as [`send_to_peer`].
 pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>) -> Result {

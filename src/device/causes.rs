@@ -124,7 +124,7 @@ causes! {
     RateLimited = c"rx_handshake_rate_limited": FullRing;
     /// A response, or a cookie reply, for an index that we have not given out.
     HandshakeUnknownIndex = c"rx_handshake_unknown_index": SkbCsum;
-    /// Forged, or of nobody that we know.
+    /// Forged, or of an unknown public key.
     HandshakeNotAuthentic = c"rx_handshake_not_authentic": SkbCsum;
     /// An initiation that came before, or too soon after another.
     InitiationRefused = c"rx_handshake_refused": SkbCsum;

@@ -2,7 +2,7 @@
 
 //! Dropping packets and messages.
 //!
-//! Whoever drops something says so here, once. That counts it for its cause in the device's statistics (`ethtool -S`),
+//! Each drop is one call here, which counts it for its cause in the device's statistics (`ethtool -S`),
 //! in the peer's (the family `wg-monitor`), and in the link's (`ip -s link`), and tells the kernel the reason.
 
 #![forbid(unsafe_code)]

@@ -40,7 +40,7 @@ pub(crate) struct Engine {
     helping: Atomic<u32>,
     /// Makes handshakes, which take long.
     pub(crate) handshake: OwnedQueue,
-    /// Whether somebody is told what happens to peers, in the namespace that a device is in.
+    /// Whether a socket listens for what happens to peers, in the namespace that a device is in.
     has_listeners: fn(&NetDevice) -> bool,
     /// What the devices have in network namespaces.
     pub(crate) residents: Arc<Residents>,
@@ -65,7 +65,7 @@ struct SharedLimiter {
 impl Engine {
     /// Creates the work queues. Context: process context. Errors: `ENOMEM`.
     ///
-    /// `has_listeners` returns whether somebody is told what happens to peers of a device. Context: any.
+    /// `has_listeners` returns whether a socket listens for what happens to peers of a device. Context: any.
     /// `peer` is the layout of a peer's memory.
     pub(crate) fn new(has_listeners: fn(&NetDevice) -> bool, peer: Layout) -> Result<Arc<Self>> {
         let residents = Residents::register()?;
@@ -102,7 +102,7 @@ impl Engine {
         )
     }
 
-    /// Returns whether somebody is told what happens to the peers of a device. Context: any.
+    /// Returns whether a socket listens for what happens to the peers of a device. Context: any.
     pub(crate) fn has_listeners(&self, netdev: &NetDevice) -> bool {
         (self.has_listeners)(netdev)
     }

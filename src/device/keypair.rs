@@ -174,7 +174,7 @@ impl Keypairs {
             return false;
         }
         let mut rotating = self.rotating.lock();
-        // Somebody else may have been faster.
+        // Another CPU may have been faster.
         if !is_next() {
             return false;
         }

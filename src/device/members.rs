@@ -93,7 +93,7 @@ impl Config<'_> {
     }
 }
 
-/// Waits until nobody who has found one of these peers begins anything for it, and takes all from them that
+/// Waits until no reader that has found one of these peers begins anything for it, and takes all from them that
 /// they have. Waits for one grace period, however many they are.
 pub(super) fn finish_removals(members: &RBTree<u64, Member>) {
     if members.is_empty() {

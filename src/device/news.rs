@@ -4,8 +4,8 @@
 //!
 //! What is to be told is a state, not a list: a bit for each kind of news of a peer. A work item of the device tells it,
 //! with what is so then. A peer of which something was told less than a second ago waits until the device's timer
-//! expires. So nobody can make it be told more than once a second, of whatever kind, how often it may happen; and if
-//! nobody listens in the namespace that the link is in, nothing is done at all but to count it in the generations.
+//! expires. So it is told at most once a second, of each kind, however often it happens; and if
+//! no socket listens in the namespace that the link is in, nothing is done at all but to count it in the generations.
 
 #![forbid(unsafe_code)]
 

@@ -34,7 +34,7 @@ impl Config<'_> {
             .map(|(number, prefix)| (number, prefix.address, prefix.cidr))
     }
 
-    /// Gives a prefix to a peer; whoever had it loses it. Returns whether it was another's, or nobody's. Errors: `ENOMEM`.
+    /// Gives a prefix to a peer; the peer that had it loses it. Returns whether it is new to this one. Errors: `ENOMEM`.
     pub(crate) fn insert_allowed_ip(
         &mut self,
         peer: &RcuArc<Peer>,

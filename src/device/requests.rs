@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a device's handshake work items are asked for: to handle a handshake message that has come in, or to do something
-//! for a peer that takes process context. Whatever the reason, and however often, a peer waits once.
+//! for a peer that takes process context. A peer waits once, for however many reasons.
 
 #![forbid(unsafe_code)]
 

@@ -30,7 +30,7 @@ pub(crate) struct Sockets<D: DatagramReceiver> {
     pub(crate) v6: Option<UdpTunnel<D>>,
 }
 
-/// Says in the kernel's log why a device cannot come up or have its port: whoever asked for that is
+/// Says in the kernel's log why a device cannot come up or have its port: the program that asked for that is
 /// told no more than the error's number.
 fn complain(netdev: &NetDevice, version: &str) {
     netdev.with_name(|name| {

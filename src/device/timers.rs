@@ -40,7 +40,7 @@ impl Clock for Jiffies {
 /// Something that sets a timer happens to a peer; unless its device is down, or it was removed.
 #[inline]
 pub(crate) fn happens(peer: &RcuArc<Peer>, event: impl FnOnce(&Timers) -> Option<Ticks>) {
-    // Whoever takes the peer out of use waits for a grace period before it stops the timers.
+    // Who takes the peer out of use (`teardown`, `link`) waits for a grace period before it stops the timers.
     let _guard = read_lock();
     if !peer.is_in_use() {
         return;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many messages and requests a work item handles before it queues itself again: other devices
-/// have their turn then, and whoever waits for the work queue, such as a suspension, must not wait
+/// have their turn then, and a suspension, which waits for the work queue, must not wait
 /// for as long as messages come in.
 const BUDGET: usize = 64;
 

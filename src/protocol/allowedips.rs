@@ -135,7 +135,7 @@ impl<A: Address, P: Send + Sync + 'static> Node<A, P> {
 
 /// Leave to change an [`AllowedIps`].
 ///
-/// One exists per trie; whoever can borrow it mutably is the only writer. Keep it inside the mutex
+/// One exists per trie; its mutable borrow is the only writer. Keep it inside the mutex
 /// that makes this so.
 pub(crate) struct Writer(());
 

@@ -148,7 +148,7 @@ impl CookieSecret {
 
     /// The cookie that belongs to a sender's address and port now.
     pub(crate) fn cookie_for(&mut self, sender: &SocketAddr, now_ns: u64) -> Cookie {
-        // Somebody else may have made it after the caller looked at the clock: not negative.
+        // Another CPU may have made it after the caller looked at the clock: not negative.
         let is_young = |born| now_ns.saturating_sub(born) < COOKIE_SECRET_LIFETIME;
         if !self.born.is_some_and(is_young) {
             random_bytes(self.secret.expose_mut());

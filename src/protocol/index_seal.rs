@@ -25,7 +25,7 @@ pub(crate) struct IndexSeal {
 }
 
 impl IndexSeal {
-    /// A bijection that nobody knows.
+    /// A random bijection.
     pub(crate) fn random() -> Self {
         let mut seed = [0; 16];
         random_bytes(&mut seed);

@@ -80,7 +80,7 @@ fn ephemeral_key() -> Option<(Secret<KEY_LEN>, PublicKey)> {
 }
 
 /// An initiation from which the sender's static key has been read, but that has not been checked
-/// further: it may be a replay, and whoever sent it has not yet proved to own that key.
+/// further: it may be a replay, and its sender has not yet proved to own that key.
 pub(crate) struct OpenedInitiation {
     remote_static: PublicKey,
     remote_ephemeral: PublicKey,
@@ -120,13 +120,13 @@ pub(crate) fn open_initiation(
     })
 }
 
-/// Why an initiation was not accepted. Whatever it is, the sender learns nothing.
+/// Why an initiation was not accepted. The sender does not learn which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejected {
     /// The sender does not own the static key, or the peer's key is one with which no secret can be
     /// shared.
     NotAuthentic,
-    /// The timestamp is not greater than the greatest one seen: somebody plays it back.
+    /// The timestamp is not greater than the greatest one seen: it is a replay.
     Replayed,
     /// The last accepted initiation is less than [`INITIATION_INTERVAL`] ago.
     TooSoon,
@@ -207,7 +207,7 @@ pub(crate) struct Handshake {
     /// When the last initiation was accepted.
     last_initiation_ns: Option<u64>,
     /// The timestamp of our last initiation. Outlives every handshake, too: the peer accepts none that is
-    /// not greater, whatever becomes of our clock.
+    /// not greater, even if our clock was set back.
     sent_timestamp: Tai64n,
 
     state: State,

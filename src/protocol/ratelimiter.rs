@@ -58,7 +58,7 @@ struct Bucket {
 pub(crate) struct Row([Bucket; WAYS]);
 
 impl Row {
-    /// A row of full buckets that belong to nobody in particular.
+    /// A row of full buckets that belong to no sender in particular.
     pub(crate) const EMPTY: Self = Self(
         [Bucket {
             sender: Sender {
@@ -81,7 +81,7 @@ pub(crate) struct RateLimiter<S> {
 }
 
 impl<S: DerefMut<Target = [Row]>> RateLimiter<S> {
-    /// A rate limiter that has seen nobody. Without rows it refuses everybody.
+    /// A rate limiter that has seen no sender. Without rows it refuses all.
     pub(crate) fn new(rows: S) -> Self {
         Self {
             rows,

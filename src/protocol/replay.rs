@@ -104,7 +104,7 @@ impl ReplayWindow {
     /// Records an authenticated message's counter. `false` if it is a replay, too old to tell, or
     /// one that no honest sender reaches: the message must then be dropped.
     ///
-    /// Must only be called once the message has been authenticated, or anybody could move the window.
+    /// Must only be called once the message has been authenticated, or an attacker could move the window.
     #[inline]
     #[must_use]
     pub(crate) fn accept(&mut self, counter: u64) -> bool {

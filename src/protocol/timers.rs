@@ -5,7 +5,7 @@
 //!
 //! There are five deadlines, each of which is set or not. Events set and clear them, without a lock and on any CPU, at
 //! the cost of a load where nothing changes. One timer below, the alarm, is armed for the earliest of them or for some
-//! time before. No event disarms it: an alarm that finds nothing due is only armed again. Whoever uses this does what
+//! time before. No event disarms it: an alarm that finds nothing due is only armed again. The caller does what
 //! is returned:
 //!
 //! - An event that returns a time has the alarm go off then, unless it goes off earlier anyway.
@@ -13,7 +13,7 @@
 //!   returns.
 //! - Who armed an alarm that was not armed asks [`Timers::due_before`], and arms it for what that returns.
 //!
-//! So no deadline is missed: who sets one puts a fence between that and looking at the alarm, and whoever disarmed or
+//! So no deadline is missed: the CPU that sets one puts a fence between that and looking at the alarm, and one that disarmed or
 //! armed the alarm puts a fence between that and looking at the deadlines. One of the two sees what the other did. For
 //! the same reason a deadline that is only put off needs nothing: the alarm goes off for what it was.
 
@@ -49,7 +49,7 @@ pub(crate) trait Clock: Copy {
 pub(crate) enum Action {
     /// No response came: try the handshake again, for the time that is given.
     RetryHandshake(u32),
-    /// Nobody is there: give up until there is something to send again.
+    /// The peer does not answer: give up until there is something to send again.
     GiveUp,
     /// Data was answered by nothing else, or nothing was sent for the interval that was configured.
     SendKeepalive,

@@ -143,7 +143,7 @@ impl<J: Job> State<J> {
         matches!(self.slots.get(0), Some((Slot::Done(_), _)))
     }
 
-    /// A first job that is done waits for somebody to deliver it.
+    /// A first job that is done waits for an owner to deliver it.
     fn wants_delivery(&self) -> bool {
         self.first_is_done() && !self.is_delivering
     }
@@ -417,7 +417,7 @@ impl<J: Job> OrderedQueue<J> {
         self.deliverer.load(Relaxed) == this_task()
     }
 
-    /// Returns whether nothing is in the queue, and nobody at it. For tests.
+    /// Returns whether the queue is empty and no worker is at it. For tests.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Packets in the order in which they will be sent, with the time from which they wait in their control. They still
-/// wait while somebody is moving them to where packets are encrypted: a packet that comes meanwhile must not get ahead
+/// wait while they are being moved to the queue of encryption: a packet that comes meanwhile must not get ahead
 /// of them.
 #[pin_data]
 pub(crate) struct Staged {
@@ -76,7 +76,7 @@ impl Staged {
         (count, age.unwrap_or(0))
     }
 
-    /// Takes all that nobody is moving.
+    /// Takes all that are not being moved.
     pub(crate) fn dequeue_all(&self) -> SkbList<PacketOut> {
         replace(&mut self.waiting.lock().packets, SkbList::new())
     }
@@ -88,7 +88,7 @@ impl Staged {
         waiting.packets.is_empty() && !waiting.being_moved
     }
 
-    /// Begins to move all packets, unless there are none, or somebody else is doing that.
+    /// Begins to move all packets, unless there are none, or another CPU is doing that.
     ///
     /// The caller then looks again when it has finished: others rely on that. Context: softirqs
     /// disabled until then.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting lists: peers, or whatever else, for which something is to be done, in the order in which that was asked for.
+//! Waiting lists: peers (or other waiters) for which something is to be done, in the order in which that was asked for.
 //! One is in such a list once at most for each thing that can be asked for, however often it is asked for.
 
 #![forbid(unsafe_code)]
@@ -34,7 +34,7 @@ enum Behind<P: Purpose> {
     /// The waiter is in no list.
     Absent,
     /// It is the last.
-    Nobody,
+    Last,
     /// Another one.
     Next(RcuArc<P::Waiter>),
 }
@@ -82,7 +82,7 @@ impl<P: Purpose> Waitlist<P> {
         if !matches!(*behind, Behind::Absent) {
             return;
         }
-        *behind = Behind::Nobody;
+        *behind = Behind::Last;
         drop(behind);
         match ends.last.replace(waiter.clone()) {
             Some(former) => *P::entry(&former).behind.lock() = Behind::Next(waiter.clone()),
@@ -96,7 +96,7 @@ impl<P: Purpose> Waitlist<P> {
         let first = ends.first.take()?;
         match replace(&mut *P::entry(&first).behind.lock(), Behind::Absent) {
             Behind::Next(next) => ends.first = Some(next),
-            Behind::Nobody | Behind::Absent => ends.last = None,
+            Behind::Last | Behind::Absent => ends.last = None,
         }
         Some(first)
     }

@@ -7,8 +7,8 @@
 //! expects by other means than the code that it tests: a list instead of a trie, a set instead of a
 //! window, and for the protocol vectors that `selftests/kunit/vectors.py` made.
 //!
-//! The suite of the handshake is part of `crate::protocol::noise`, because it plays with a state that nobody
-//! else may see.
+//! The suite of the handshake is part of `crate::protocol::noise`, because it plays with a state that no
+//! other file may see.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,26 @@ mod ratelimiter;
 mod replay;
 mod timer;
 pub(crate) mod vectors;
+
+/// The bytes of hexadecimal digits, at compile time.
+const fn hex<const N: usize>(digits: &str) -> [u8; N] {
+    const fn value(digit: u8) -> u8 {
+        match digit {
+            b'0'..=b'9' => digit - b'0',
+            _ => digit - b'a' + 10,
+        }
+    }
+
+    let digits = digits.as_bytes();
+    assert!(digits.len() == 2 * N);
+    let mut bytes = [0; N];
+    let mut at = 0;
+    while at < N {
+        bytes[at] = value(digits[2 * at]) << 4 | value(digits[2 * at + 1]);
+        at += 1;
+    }
+    bytes
+}
 
 /// Numbers that look random and are the same in each run (SplitMix64).
 struct Numbers(u64);

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::hex;
+
 /// A handshake, from the keys of both sides to the session, and a cookie for its initiation.
 pub(crate) struct Vector {
     /// Not clamped.
@@ -33,26 +35,6 @@ pub(crate) struct Vector {
     pub(crate) cookie_reply: [u8; 64],
     /// What the initiation then has.
     pub(crate) mac2: [u8; 16],
-}
-
-/// The bytes of hexadecimal digits, at compile time.
-const fn hex<const N: usize>(digits: &str) -> [u8; N] {
-    const fn value(digit: u8) -> u8 {
-        match digit {
-            b'0'..=b'9' => digit - b'0',
-            _ => digit - b'a' + 10,
-        }
-    }
-
-    let digits = digits.as_bytes();
-    assert!(digits.len() == 2 * N);
-    let mut bytes = [0; N];
-    let mut at = 0;
-    while at < N {
-        bytes[at] = value(digits[2 * at]) << 4 | value(digits[2 * at + 1]);
-        at += 1;
-    }
-    bytes
 }
 
 /// Without a preshared key, and with one.

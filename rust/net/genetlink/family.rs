@@ -121,12 +121,12 @@ impl Family {
         Ok(Registration(self))
     }
 
-    /// Returns whether anybody in the namespace that a device is in has joined the group of this number. Context: any.
+    /// Returns whether a socket in the namespace that a device is in has joined the group of this number. Context: any.
     #[inline]
     pub(crate) fn has_listeners(&'static self, group: u32, dev: &NetDevice) -> bool {
         let _guard = rcu::read_lock();
         // SAFETY: The device is valid, and its namespace for as long as the guard is held; it has its socket of generic
-        // netlink until all its devices are gone. Before the family is registered it has no number that anybody can join.
+        // netlink until all its devices are gone. Before the family is registered it has no number that could be joined.
         unsafe {
             let net = bindings::dev_net(dev.as_raw());
             bindings::genl_has_listeners(self.0.get(), net, group)
@@ -136,7 +136,7 @@ impl Family {
     /// Sends a message to all in a namespace who have joined the group of this number.
     ///
     /// To be called between [`Self::register`] and the end of the [`Registration`]. Context: process context, may
-    /// sleep. Errors: `ENOMEM`, those of `write`, `ESRCH` if there is nobody, `ENOBUFS` if somebody has no room.
+    /// sleep. Errors: `ENOMEM`, those of `write`, `ESRCH` if no socket listens, `ENOBUFS` if one has no room.
     pub(crate) fn multicast(
         &'static self,
         net: &Net,
