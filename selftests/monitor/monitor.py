@@ -392,7 +392,7 @@ def many_large():
             application.sendmsg([bytes(40 * 1300)], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 1300))], 0, ("192.168.50.2", 9))
 
     traced()
-    write(XMIT + "filter", "name == under")
+    write(XMIT + "filter", 'name == "under"')
     write(XMIT + "enable", "1")
     with slow_to_leave("dut", "oifname under udp length 1000-1200"):
         beside(small, large)
@@ -633,8 +633,9 @@ def remove_by_name(some):
                      "%d are removed by name, in one message" % len(some))
 
 
+usual = waits(lambda: None)  # What counts them waits, too.
 count = waits(lambda: remove_by_name(keys[:1000]))
-checks.ok(1 <= count <= 2, "for which is waited for one grace period", "%d" % count)
+checks.ok(usual < count <= usual + 2, "for which is waited for one grace period", "%d, for nothing %d" % (count, usual))
 checks.equal(quiet.device()["peers"], crowd + 1 - 1000, "and these are gone")
 run("ip", "-n", "dut", "link", "add", "other", "type", "dummy")
 run("ip", "-n", "dut", "link", "set", "other", "up")
