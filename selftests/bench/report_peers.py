@@ -50,7 +50,7 @@ def wanted(rows):
         verdicts.append((worst < 2, f"{MANY:,} peers deleted in {worst:.2f} s at most, wanted less than 2"))
     if rows:
         # A thread for the device, or for each processor, is no thread for a peer.
-        worst = max(rows, key=lambda row: row["threads"])
+        worst = max(rows, key=lambda row: (row["threads"], row["peers"]))
         verdicts.append((worst["threads"] <= 4, f"{worst['threads']} kernel threads for {worst['peers']:,} peers, wanted none per peer"))
     if some := [row for row in rows if row["peers"] >= MANY]:
         worst = max(max(row["memory"]["counted"], row["memory"]["available"]) for row in some)
