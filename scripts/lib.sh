@@ -36,6 +36,9 @@ need_space() {
 	[ "$free" -ge "$1" ] || die "$2 needs $1 MB of free disk in $build, and there are $free MB: free some, or set WIREGUARD_BUILD to a folder elsewhere"
 }
 
+# By itself bash goes on when Ctrl-C comes just as the command that it waits for ends well.
+trap 'exit 130' INT
+
 # What a script that uses quiet() undoes at its end, however it comes: to be defined anew there.
 on_exit() { :; }
 
@@ -47,7 +50,7 @@ quiet() {
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	# shellcheck disable=SC2064 # the process of now
-	trap "kill $pid 2>/dev/null && wait $pid 2>/dev/null; on_exit" EXIT
+	trap "kill $pid 2>/dev/null && wait $pid 2>/dev/null || true; on_exit" EXIT
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		waited=$((waited + 1))
