@@ -21,13 +21,10 @@ use crate::{
         engine::Engine,
         lane::{Delivery, Lane},
         news::{DeviceNews, PeerNews, TELL},
-        requests::Handshakes,
         sockets::Sockets,
     },
     id_table::IdTable,
-    net::{
-        device::CountedDevice, namespace::NetId, napi::NapiSet, route::RouteCache,
-    },
+    net::{device::CountedDevice, namespace::NetId, napi::NapiSet, route::RouteCache},
     protocol::{
         allowedips::{AllowedIps, Writer},
         cookie::{CookieSecret, MacKeys, PeerCookie},
@@ -37,6 +34,7 @@ use crate::{
         timers::Timers,
     },
     queueing::{
+        handshakes::Handshakes,
         pace::{Inflow, Pace},
         queue::OrderedQueue,
         staged::Staged,
