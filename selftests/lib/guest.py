@@ -171,10 +171,11 @@ class Hosts:
         self.peers[name, other] = endpoint, allowed
         self.on(name, "wg", "set", self.links[name], "peer", public(self.keys[other]), "allowed-ips", allowed, "endpoint", f"{endpoint}:51820")
 
-    def peer_anew(self, name, other):
-        """The peer goes, with its session, and comes back without one."""
-        self.on(name, "wg", "set", self.links[name], "peer", public(self.keys[other]), "remove")
-        self.peer(name, other, *self.peers[name, other])
+    def without_session(self, name):
+        """The link goes down and up, with which its sessions end; what was derived of its peers' keys alone stays."""
+        self.on(name, "sysctl", "-qw", "net.ipv6.conf.all.keep_addr_on_down=1")
+        for state in ("down", "up"):
+            run("ip", "-n", name, "link", "set", self.links[name], state)
 
     def gateway(self):
         """Makes b the gateway between a, another traveller d (192.168.0.3 or 10.2.0.2), and a plain network with host c (10.1.0.2)."""

@@ -54,6 +54,8 @@ check "the compiler refuses unsafe where it is forbidden" forbidden_unsafe_is_an
 chapter "Rooms"
 check "the checker of imports finds what it must in trees made wrong on purpose" python selftests/static/imports.py --prove
 check "imports of src/ go downwards only, and in no circle" python selftests/static/imports.py
+no_bindings() { ! grep -rnw bindings src --include="*.rs" | grep -v "^src/wireguard.rs:"; }
+check "src/ names nothing of C: constants of user space's headers are in uapi" no_bindings
 
 chapter "C"
 # What looks like a function there is one of the macros for tracepoints, which have a form of their own: no --strict.

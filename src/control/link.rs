@@ -82,7 +82,7 @@ impl TunnelDriver for Device {
             rcu::synchronize_net();
         }
         this.for_each_peer(teardown::stop);
-        let dropped = this.handshakes.lock().take();
+        let dropped = this.handshakes.lock().dequeue_all();
         drop_of_device(&this, Cause::Purged, dropped);
     }
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is done in a receive lane (`crate::device::lane`), by NAPI on its CPU.
+//! Receive lanes (`crate::device::lane`): when one is scheduled, and what is done in it, by NAPI on its CPU.
 
 #![forbid(unsafe_code)]
 
 use crate::{
-    data::{helper, receive},
-    device::{lane::Lane, Open},
+    data::{
+        helper::{self, PeerJob},
+        receive,
+    },
+    device::{lane::Lane, Open, Peer},
     net::napi::{Poll, Receiver},
-    queueing::queue::Next,
+    queueing::queue::{Next, OrderedQueue},
+    rcu::RcuArc,
 };
 
 /// A peer with more datagrams than this is worth another CPU's attention.
@@ -19,6 +23,26 @@ impl Lane {
     pub(crate) fn purge(&self) {
         while let Some(peer) = self.peers.dequeue() {
             while peer.incoming.run(usize::MAX, receive::discard) == Next::Schedule {}
+        }
+    }
+}
+
+impl PeerJob for Open {
+    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
+        &peer.incoming
+    }
+
+    /// Packets are delivered in the lane of the queue's home, whose NAPI instance keeps them in order; it is polled on
+    /// this CPU, which has something to do with them already.
+    fn schedule(peer: &RcuArc<Peer>, home: u32) {
+        let lanes = &peer.device.lanes;
+        let index = home as usize;
+        if let Some(lane) = lanes.get(index) {
+            lane.peers.enqueue(peer);
+            lanes.schedule(index);
+            if lanes.is_detached() {
+                lane.purge();
+            }
         }
     }
 }

@@ -16,7 +16,6 @@ use crate::{
     data::{
         coalesce::{self, TcpRun},
         datagrams::BEFORE_HEADER,
-        helper::PeerJob,
         payload::PayloadBuffer,
         segment::IPV4_LEN,
     },
@@ -24,17 +23,14 @@ use crate::{
         bounce::BounceBuffer,
         drops::{count_of_peer, Cause},
         endpoint::Endpoint,
-        Keypair, Open, Peer,
+        Keypair, Open,
     },
     net::{
         skb::{DatagramIn, PacketIn, Protocol, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, TAG_LEN},
-    queueing::{
-        queue::{Job, OrderedQueue},
-        stages::Decrypted,
-    },
+    queueing::{queue::Job, stages::Decrypted},
     rcu::RcuArc,
     tracepoints,
 };
@@ -139,26 +135,6 @@ impl Job for Open {
             packets,
             endpoint,
             messages,
-        }
-    }
-}
-
-impl PeerJob for Open {
-    fn queue(peer: &Peer) -> &OrderedQueue<Self> {
-        &peer.incoming
-    }
-
-    /// Packets are delivered in the lane of the queue's home, whose NAPI instance keeps them in order; it is polled on
-    /// this CPU, which has something to do with them already.
-    fn schedule(peer: &RcuArc<Peer>, home: u32) {
-        let lanes = &peer.device.lanes;
-        let index = home as usize;
-        if let Some(lane) = lanes.get(index) {
-            lane.peers.enqueue(peer);
-            lanes.schedule(index);
-            if lanes.is_detached() {
-                lane.purge();
-            }
         }
     }
 }

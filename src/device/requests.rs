@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-use core::mem::replace;
 use kernel::sync::atomic::Relaxed;
 
 use crate::{
@@ -15,11 +14,9 @@ use crate::{
         types::{Device, Peer},
     },
     events,
-    net::{
-        skb::{DatagramIn, SkBuff},
-        skb_list::SkbList,
-    },
-    protocol::messages::{MAX_QUEUED_HANDSHAKES, UNDER_LOAD_QUEUED},
+    net::skb::{DatagramIn, SkBuff},
+    protocol::messages::UNDER_LOAD_QUEUED,
+    queueing::handshakes::Standing,
     rcu::{RcuArc, RcuArcBorrow},
 };
 
@@ -57,48 +54,6 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
     }
 }
 
-/// What the sender of a handshake message has shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// That it receives at its address, and has not had its share under load.
-    Proven,
-    /// At most that it knows our public key.
-    Unproven,
-}
-
-/// Handshake messages that wait to be handled.
-pub(crate) struct Handshakes {
-    proven: SkbList<DatagramIn>,
-    unproven: SkbList<DatagramIn>,
-}
-
-impl Handshakes {
-    /// None.
-    pub(super) const fn new() -> Self {
-        Self {
-            proven: SkbList::new(),
-            unproven: SkbList::new(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.proven.len().saturating_add(self.unproven.len())
-    }
-
-    /// Takes the next, with what its sender has shown: those of proven senders come first.
-    pub(crate) fn pop(&mut self) -> Option<(SkBuff<DatagramIn>, Standing)> {
-        let proven = self.proven.pop_front().map(|skb| (skb, Standing::Proven));
-        proven.or_else(|| Some((self.unproven.pop_front()?, Standing::Unproven)))
-    }
-
-    /// Takes all.
-    pub(crate) fn take(&mut self) -> SkbList<DatagramIn> {
-        let mut all = replace(&mut self.proven, SkbList::new());
-        all.append(&mut self.unproven);
-        all
-    }
-}
-
 impl Device {
     /// Returns whether handshakes are under load: too many wait now, or waited a moment ago. Context: any but hard
     /// interrupts.
@@ -116,18 +71,12 @@ pub(crate) fn enqueue_handshake(
     standing: Standing,
     skb: SkBuff<DatagramIn>,
 ) {
-    let mut queued = device.handshakes.lock();
-    if queued.len() >= MAX_QUEUED_HANDSHAKES {
-        drop(queued);
+    let queued = device.handshakes.lock().enqueue(standing, skb);
+    if let Err(skb) = queued {
         events::handshake_queue_full(&*device);
         drop_of_device(&device, Cause::HandshakeQueueFull, skb);
         return;
     }
-    match standing {
-        Standing::Proven => queued.proven.push_back(skb),
-        Standing::Unproven => queued.unproven.push_back(skb),
-    }
-    drop(queued);
     if let Some(device) = device.upgrade() {
         schedule(&device);
     }

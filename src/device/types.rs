@@ -21,7 +21,6 @@ use crate::{
         engine::Engine,
         lane::{Delivery, Lane},
         news::{DeviceNews, PeerNews, TELL},
-        requests::Handshakes,
         sockets::Sockets,
     },
     id_table::IdTable,
@@ -35,6 +34,7 @@ use crate::{
         timers::Timers,
     },
     queueing::{
+        handshakes::Handshakes,
         pace::{Inflow, Pace},
         queue::OrderedQueue,
         staged::Staged,

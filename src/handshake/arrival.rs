@@ -18,7 +18,7 @@ use crate::{
     device::{
         drops::{count_of_device, drop_of_device, Cause},
         endpoint::Endpoint,
-        requests::{enqueue_handshake, Standing},
+        requests::enqueue_handshake,
         Device, Identity,
     },
     events,
@@ -28,6 +28,7 @@ use crate::{
         cookie::{mac1_of, mac2_is_valid},
         messages::{Kind, INITIATION_LEN},
     },
+    queueing::handshakes::Standing,
     rcu::{read_lock, RcuArcBorrow},
     timer,
 };

@@ -13,7 +13,6 @@ use crate::{
     device::{
         drops::{count_of_peer, Cause},
         endpoint::Endpoint,
-        requests::Standing,
         roaming::heard_from,
         timers, Device, Identity, IndexEntry, Peer,
     },
@@ -28,6 +27,7 @@ use crate::{
         messages::{CookieReply, Initiation, Kind, Response, INITIATION_LEN},
         noise::{open_initiation, Rejected},
     },
+    queueing::handshakes::Standing,
     rcu::{read_lock, RcuArc, RcuArcBorrow},
     timer, tracepoints,
 };

@@ -42,7 +42,7 @@ fn work(device: &RcuArc<Device>) -> bool {
 
 /// Handles the next message in the queue. Returns whether there was one.
 fn handle_next(device: &RcuArc<Device>) -> bool {
-    let Some((skb, standing)) = device.handshakes.lock().pop() else {
+    let Some((skb, standing)) = device.handshakes.lock().dequeue() else {
         return false;
     };
     match handle(device, &skb, standing) {

@@ -17,7 +17,7 @@
 //! buckets are ever evicted, when their place is needed: there's no timer, no list and no
 //! allocation, and no sender can get a new bucket by having its old one pushed out. If all places of a
 //! row are taken by senders that are not back at full, a further sender is refused. To have that
-//! happen to somebody else on purpose one would need to fill a good part of the whole table, as the
+//! happen to another sender on purpose one would need to fill a good part of the whole table, as the
 //! hash' key is random and secret; every place needs an address of its own that can receive
 //! cookies, and another message every 50 ms.
 

@@ -148,7 +148,7 @@ fn random_operations(bits: u8, seed: u64, steps: usize) -> Result<bool> {
         let owner = numbers.below(9) as usize;
         let count = both.list.len();
         agreed &= match numbers.below(10) {
-            // One that may not be there, or may be somebody else's.
+            // One that may not be there, or may be another peer's.
             0 => both.remove(address, cidr, owner)?,
             1..4 if count > 0 => both.remove_nth(numbers.below(count as u64) as usize)?,
             // Not so many that the list gets slow.

@@ -100,7 +100,7 @@ mod suite {
         let old = secret.cookie_for(&sender(1, 1), start);
         assert!(old == secret.cookie_for(&sender(1, 1), start));
         assert!(old == secret.cookie_for(&sender(1, 1), start + COOKIE_SECRET_LIFETIME - 1));
-        // A clock that was read before somebody else made the secret.
+        // A clock that was read before another CPU made the secret.
         assert!(old == secret.cookie_for(&sender(1, 1), start - 1));
         let new = secret.cookie_for(&sender(1, 1), start + COOKIE_SECRET_LIFETIME);
         assert!(old != new);
@@ -123,7 +123,7 @@ mod suite {
                 assert_eq!(secret.may_reply(now), number < COOKIES_A_PERIOD);
             }
         }
-        // A clock that was read before somebody else's.
+        // A clock that was read before another CPU's.
         assert!(secret.may_reply(COOKIE_PERIOD - 1));
     }
 
