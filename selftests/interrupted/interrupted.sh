@@ -82,10 +82,10 @@ check "the next run does the rest" make setup
 # shellcheck disable=SC2016 # for the inner shells
 lacking() {
 	bash -c '. scripts/lib.sh; in_environment --at / sh -c "$1"' lacking '
-		sort -u /var/lib/dpkg/info/*.list | while read -r file; do [ -e "$file" ] || [ -L "$file" ] || echo "$file"; done' |
+		sort -u /var/lib/dpkg/info/*.list | while read -r file; do [ -e "$file" ] || [ -L "$file" ] || echo "$file"; done; echo looked' |
 		grep -vE '^/usr/(share/(man|locale)|src/rustc-[0-9.]+/(src|compiler))/'
 }
-check_equal "of its packages only manual pages, translations and the source of the compiler are left out" "$(lacking | head -n 5)" ""
+check_equal "of its packages only manual pages, translations and the source of the compiler are left out" "$(lacking | tail -n 5)" looked
 ctrl_c "while the virtual machine's root is made" "$said" 'making an image' scripts/vm -- true
 ctrl_c "while a virtual machine works" "$said" 'here I am' scripts/vm -- sh -c 'echo here I am; sleep 600'
 check "the next one works" scripts/vm -- true
