@@ -25,9 +25,7 @@ use crate::{
         sockets::Sockets,
     },
     id_table::IdTable,
-    net::{
-        device::CountedDevice, namespace::NetId, napi::NapiSet, route::RouteCache,
-    },
+    net::{device::CountedDevice, namespace::NetId, napi::NapiSet, route::RouteCache},
     protocol::{
         allowedips::{AllowedIps, Writer},
         cookie::{CookieSecret, MacKeys, PeerCookie},

@@ -16,8 +16,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::crypto::{ct_eq, random_bytes, random_nonce, xaead_open, xaead_seal, Blake2s, Secret};
 use crate::protocol::messages::{
-    CookieReply, COOKIES_A_PERIOD, COOKIE_PERIOD, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME, ENCRYPTED_COOKIE_LEN,
-    KEY_LEN, MACS_LEN, MAC_LEN,
+    CookieReply, COOKIES_A_PERIOD, COOKIE_PERIOD, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME,
+    ENCRYPTED_COOKIE_LEN, KEY_LEN, MACS_LEN, MAC_LEN,
 };
 
 /// Hashed with a public key to make the key of `mac1`.
@@ -118,8 +118,9 @@ impl MacKeys {
 #[must_use]
 pub(crate) fn mac2_is_valid(cookie: &Cookie, message: &[u8]) -> bool {
     // Who has no cookie leaves it zero, and is spared the hash.
-    Parts::of(message)
-        .is_some_and(|parts| *parts.mac2 != [0; MAC_LEN] && ct_eq(&mac(cookie, &[parts.body, parts.mac1]), parts.mac2))
+    Parts::of(message).is_some_and(|parts| {
+        *parts.mac2 != [0; MAC_LEN] && ct_eq(&mac(cookie, &[parts.body, parts.mac1]), parts.mac2)
+    })
 }
 
 /// The secret from which a responder makes cookies. It changes every two minutes, so nothing needs
