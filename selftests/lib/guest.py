@@ -139,7 +139,7 @@ class Hosts:
             run("ip", "-n", name, "link", "set", "cable", "up")
         self.address, self.address6 = "10.0.0.2", "fd10::2"
         self.names = "ab"
-        self.keys, self.peers = {}, {}
+        self.keys = {}
         self.program, self.running = program, []
         # wg(8) finds a program by its link's name, whose namespace it does not ask for: so there they differ.
         self.links = {"a": "wg0", "b": "wg1" if program else "wg0", "d": "wg0"}
@@ -168,7 +168,6 @@ class Hosts:
         run("ip", "-n", name, "link", "set", link, "up")
 
     def peer(self, name, other, endpoint, allowed):
-        self.peers[name, other] = endpoint, allowed
         self.on(name, "wg", "set", self.links[name], "peer", public(self.keys[other]), "allowed-ips", allowed, "endpoint", f"{endpoint}:51820")
 
     def without_session(self, name):
