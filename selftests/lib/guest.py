@@ -100,13 +100,19 @@ class Waits:
         # Each time this file is opened to be written, it forgets what was in it.
         self.write(self.PROBES, "".join(f"p:waits/{function} {function}\n" for function in self.FUNCTIONS))
         self.write("/sys/kernel/tracing/events/waits/enable", "1")
+        # Switching this on and off waits, too.
+        self.before = self.hits()
         return self
 
     def __exit__(self, *_):
+        self.count = self.hits() - self.before
         self.write("/sys/kernel/tracing/events/waits/enable", "0")
-        with open("/sys/kernel/tracing/kprobe_profile") as file:
-            self.count = sum(int(line.split()[1]) for line in file)
         self.write(self.PROBES, "")
+
+    @staticmethod
+    def hits():
+        with open("/sys/kernel/tracing/kprobe_profile") as file:
+            return sum(int(line.split()[1]) for line in file)
 
     @staticmethod
     def write(path, words):
