@@ -2,7 +2,7 @@
 
 //! The way of a packet, out and in.
 //!
-//! Out: `send`, `seal` (with `segment` and `datagrams`), `socket`. In: `receive`, `open` (with `coalesce` and `room`), `lane`. Other CPUs help with
+//! Out: `send`, `seal` (with `segment` and `datagrams`), `socket`. In: `receive`, `open` (with `coalesce` and `payload`), `lane`. Other CPUs help with
 //! either (`helper`). A handshake that is needed is asked for (`crate::device::requests`), and the timers are told what
 //! happened (`crate::device::timers`).
 

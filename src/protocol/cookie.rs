@@ -170,7 +170,8 @@ impl CookieSecret {
     #[must_use]
     pub(crate) fn may_reply(&mut self, now_ns: u64) -> bool {
         let period = now_ns / COOKIE_PERIOD;
-        if self.period != period {
+        // Another CPU may have looked at the clock later, and come first.
+        if period > self.period {
             self.period = period;
             self.replies = 0;
         }

@@ -2,7 +2,9 @@
 
 use super::Numbers;
 use crate::protocol::cookie::{mac1_of, mac2_is_valid, CookieSecret, MacKeys, PeerCookie};
-use crate::protocol::messages::{CookieReply, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME};
+use crate::protocol::messages::{
+    CookieReply, COOKIES_A_PERIOD, COOKIE_PERIOD, COOKIE_SECRET_LIFETIME, COOKIE_USE_TIME,
+};
 use std::net::SocketAddr;
 
 fn address(text: &str) -> SocketAddr {
@@ -239,4 +241,22 @@ fn short_messages_have_no_macs() {
         assert!(!keys.mac1_is_valid(&message));
         assert!(!mac2_is_valid(&cookie, &message));
     }
+}
+
+#[test]
+fn so_many_cookies_in_a_period() {
+    let mut secret = CookieSecret::new();
+    for period in [0, 1, 7] {
+        let start = period * COOKIE_PERIOD;
+        for number in 0..2 * COOKIES_A_PERIOD {
+            assert_eq!(
+                secret.may_reply(start + u64::from(number)),
+                number < COOKIES_A_PERIOD
+            );
+        }
+    }
+    // A clock that was read before another CPU's gives no further ones, now or later in the period.
+    assert!(!secret.may_reply(7 * COOKIE_PERIOD - 1));
+    assert!(!secret.may_reply(8 * COOKIE_PERIOD - 1));
+    assert!(secret.may_reply(8 * COOKIE_PERIOD));
 }
