@@ -320,7 +320,7 @@ pub(crate) fn single_datagrams(mut run: SkBuff<DatagramOut>) -> SkbList<Datagram
             SkBuff::alloc_with(OUTER_HEADROOM, 0, end - at, 0, GFP_ATOMIC, fill)
         {
             datagram.set_control(control);
-            datagram.copy_flow_hash(&mut run);
+            datagram.copy_flow_hash(&run);
             if end == len {
                 datagram.take_owner(&mut run);
             } else {

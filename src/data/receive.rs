@@ -121,7 +121,7 @@ fn data(
         return false;
     }
     let mut sealed = Sealed::new(keypair.clone(), skb, endpoint);
-    let is_flooded = peer.pace.is_flooded(sealed.messages);
+    let is_flooded = peer.pace.is_flooded();
     if !is_flooded && sealed.messages == 1 {
         match deliver_at_once(&device, peer, sealed) {
             Ok(()) => return false,
@@ -181,9 +181,9 @@ pub(crate) fn discard(opened: Opened) -> usize {
 pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
     let keypair = &opened.keypair;
     let peer = &keypair.peer;
-    let mut packets = without_replays(keypair, opened.packets);
+    let (mut packets, new) = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
-        peer.pace.received(opened.messages);
+        peer.pace.received(new);
         authenticated(keypair, &opened.endpoint);
         let guard = read_lock();
         let (mut count, mut bytes) = (0usize, 0usize);
@@ -207,9 +207,13 @@ pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
     opened.messages
 }
 
-/// Keeps the packets whose counters are new.
-fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList<PacketIn> {
+/// Keeps the packets whose counters are new, and counts their messages.
+fn without_replays(
+    keypair: &Keypair,
+    mut packets: SkbList<PacketIn>,
+) -> (SkbList<PacketIn>, usize) {
     let mut kept = SkbList::new();
+    let mut new = 0usize;
     let mut replay = keypair.replay.lock();
     while let Some(packet) = packets.pop_front() {
         let Decrypted {
@@ -217,18 +221,21 @@ fn without_replays(keypair: &Keypair, mut packets: SkbList<PacketIn>) -> SkbList
         } = packet.control();
         let mut counters = (0..u64::from(messages)).map(|nth| counter.saturating_add(nth));
         if messages > 1 && !counters.clone().all(|counter| replay.would_accept(counter)) {
+            let before = kept.len();
             keep_new(keypair, &packet, &mut replay, &mut kept);
+            new = new.saturating_add(kept.len() - before);
             packet.drop_for(Cause::Replayed.reason());
             continue;
         }
         if counters.all(|counter| replay.accept(counter)) {
             kept.push_back(packet);
+            new = new.saturating_add(messages as usize);
         } else {
             refuse(keypair, &replay, counter);
             packet.drop_for(Cause::Replayed.reason());
         }
     }
-    kept
+    (kept, new)
 }
 
 /// Counts a message with a counter that was not accepted.

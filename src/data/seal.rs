@@ -90,8 +90,13 @@ impl Job for Seal {
         let Packets {
             keypair, packets, ..
         } = input;
-        let mut packets = gather_flows(packets);
         let count = packets.len();
+        let is_lone = count == 1;
+        let mut packets = if is_lone {
+            packets
+        } else {
+            gather_flows(packets)
+        };
         keypair.peer.device.counters.sealed.count(count);
         let mut sealer = Sealer::new(&keypair);
         while let Some(skb) = packets.pop_front() {
@@ -115,6 +120,8 @@ impl Job for Seal {
                         count_of_peer(&keypair.peer, cause, messages as usize);
                     }
                 }
+            } else if is_lone {
+                sealer.add_alone(skb, mtu, counter);
             } else {
                 sealer.add(skb, mtu, counter);
             }
@@ -213,6 +220,19 @@ fn gather_flows(mut packets: SkbList<PacketOut>) -> SkbList<PacketOut> {
         counter = counter.saturating_add(messages.into());
     });
     gathered
+}
+
+/// Notes how a packet is padded on a route with an MTU, and the DS field of its outer header.
+#[inline]
+fn pad(packet: &mut SkBuff<PacketOut>, mtu: u32, counter: u64) -> Padded {
+    let len = packet.len();
+    let padded = Padded {
+        counter,
+        len: len.saturating_add(padding(len, mtu as usize)) as u32,
+        ds: if len == 0 { 0 } else { packet.ecn_for_outer(0) },
+    };
+    packet.set_control(padded);
+    padded
 }
 
 /// Encrypts packets one after the other. Messages of the same length, flow and socket go into one datagram
@@ -320,17 +340,19 @@ impl<'a> Sealer<'a> {
         drop_of_peer(&self.keypair.peer, Cause::NoSession, packet);
     }
 
+    /// Adds a packet that no other follows.
+    fn add_alone(&mut self, mut packet: SkBuff<PacketOut>, mtu: u32, counter: u64) {
+        pad(&mut packet, mtu, counter);
+        self.seal_alone(packet);
+    }
+
     /// Adds a packet.
     fn add(&mut self, mut packet: SkBuff<PacketOut>, mtu: u32, counter: u64) {
+        let Padded {
+            len: padded, ds, ..
+        } = pad(&mut packet, mtu, counter);
+        let size = DATA_MIN_LEN.saturating_add(padded as usize);
         let len = packet.len();
-        let padded = len.saturating_add(padding(len, mtu as usize));
-        let size = padded.saturating_add(DATA_MIN_LEN);
-        let ds = if len == 0 { 0 } else { packet.ecn_for_outer(0) };
-        packet.set_control(Padded {
-            counter,
-            len: padded as u32,
-            ds,
-        });
         // A keepalive belongs to no flow. Who wants to be told when a packet leaves means that one only.
         let alone = len == 0 || packet.wants_timestamp();
         let flow = (!alone).then(|| packet.flow());
@@ -379,23 +401,25 @@ impl<'a> Sealer<'a> {
         // seems, which the others shall not suffer from: what was encrypted with their counters until
         // that was seen has gone nowhere.
         while let Some(packet) = self.run.pop_front() {
-            let mut packet = match seal_in_place(self.keypair, packet) {
-                Ok(datagram) => {
-                    self.datagrams.push_back(datagram);
-                    continue;
-                }
-                Err(packet) => packet,
-            };
-            let made = seal_single(self.keypair, &Message::of_packet(&packet));
-            match made {
-                Ok(mut datagram) => {
-                    let Padded { ds, .. } = packet.control();
-                    finish_datagram(&mut datagram, &mut packet, ds, true);
-                    self.datagrams.push_back(datagram);
-                    packet.consume();
-                }
-                Err(_) => drop_of_peer(&self.keypair.peer, Cause::NoMemorySending, packet),
+            self.seal_alone(packet);
+        }
+    }
+
+    /// Encrypts a packet to a datagram of its own.
+    fn seal_alone(&mut self, packet: SkBuff<PacketOut>) {
+        let mut packet = match seal_in_place(self.keypair, packet) {
+            Ok(datagram) => return self.datagrams.push_back(datagram),
+            Err(packet) => packet,
+        };
+        let made = seal_single(self.keypair, &Message::of_packet(&packet));
+        match made {
+            Ok(mut datagram) => {
+                let Padded { ds, .. } = packet.control();
+                finish_datagram(&mut datagram, &mut packet, ds, true);
+                self.datagrams.push_back(datagram);
+                packet.consume();
             }
+            Err(_) => drop_of_peer(&self.keypair.peer, Cause::NoMemorySending, packet),
         }
     }
 

@@ -96,6 +96,7 @@ pub(crate) fn transmit(device: RcuArcBorrow<'_, Device>, mut skb: SkBuff<Routed>
     let Some(mut skb) = skb.into_packet() else {
         return Ok(());
     };
+    skb.find_flow(protocol);
     skb.set_control(Outgoing {
         staged_at: 0,
         mtu: mtu as u32,
@@ -167,7 +168,7 @@ fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList<PacketOut>, guard: &G
     let Some(keypair) = keypair.upgrade() else {
         return false;
     };
-    xmit(&keypair, core::mem::replace(packets, SkbList::new()));
+    xmit(peer, keypair, core::mem::replace(packets, SkbList::new()));
     true
 }
 
@@ -244,9 +245,7 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
 /// A lone packet is encrypted and sent where it is, which is the quickest. When many come without an answer in
 /// between, they are collected for a work item and sent together, which is the cheapest. A large packet goes to a helper,
 /// if there is one. In tunnels within tunnels a work item begins anew.
-fn xmit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
-    let peer = &keypair.peer;
-    let mut packets = packets;
+fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<PacketOut>) {
     let (mut bytes, mut parts) = (0usize, 0usize);
     packets.for_each(|skb| {
         bytes = bytes.saturating_add(skb.len());
@@ -255,7 +254,7 @@ fn xmit(keypair: &RcuArc<Keypair>, packets: SkbList<PacketOut>) {
     peer.pace.sent(bytes, parts);
     let is_large = bytes > OFFLOAD_BYTES;
     let mut input = Packets {
-        keypair: keypair.clone(),
+        keypair,
         packets,
         is_large,
     };

@@ -37,18 +37,21 @@ impl Pace {
 
     /// Counts packets sent. Returns whether it is worthwhile to wait for more.
     pub(crate) fn is_busy(&self, packets: usize) -> bool {
-        self.surplus.is_large_with(packets)
+        self.surplus.add(packets);
+        self.surplus.is_large()
     }
 
-    /// Counts messages that have come in. Returns whether it is likely that more come with them.
+    /// Returns whether it is likely that more come with a message.
     #[inline]
-    pub(crate) fn is_flooded(&self, messages: usize) -> bool {
-        self.influx.is_large_with(messages)
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.influx.is_large()
     }
 
-    /// Counts packets received.
+    /// Counts packets received. Only authentic ones, and each once: a stranger's messages do not change how the
+    /// peer's are handled.
     #[inline]
     pub(crate) fn received(&self, packets: usize) {
+        self.influx.add(packets);
         self.surplus.reduce(packets);
     }
 
@@ -135,15 +138,21 @@ impl Surplus {
         self.0.store(noted, Relaxed);
     }
 
-    /// Adds packets. Returns whether the surplus is large, or was in the period before.
+    /// Returns whether the surplus is large, or was in the period before.
     #[inline]
-    fn is_large_with(&self, packets: usize) -> bool {
+    fn is_large(&self) -> bool {
+        let (surplus, was_large) = self.look(timer::period(PERIOD));
+        was_large || surplus > Self::LARGE
+    }
+
+    /// Adds packets.
+    #[inline]
+    fn add(&self, packets: usize) {
         let now = timer::period(PERIOD);
         let (surplus, was_large) = self.look(now);
         let packets = u64::try_from(packets).unwrap_or(Self::MOST);
         let surplus = surplus.saturating_add(packets).min(Self::MOST);
         self.note(now, surplus, was_large);
-        was_large || surplus > Self::LARGE
     }
 
     /// Takes packets that went the other way off.

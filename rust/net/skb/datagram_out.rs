@@ -146,14 +146,11 @@ impl SkBuff<DatagramOut> {
         }
     }
 
-    /// Gives this packet the flow hash of another, computing it if need be, so that the flow
-    /// stays together on multi-queue devices though its headers can no longer be seen.
-    pub(crate) fn copy_flow_hash<K: Kind>(&mut self, from: &mut SkBuff<K>) {
+    /// Gives this packet the flow hash of another, so that the flow stays together on multi-queue devices though its
+    /// headers can no longer be seen.
+    pub(crate) fn copy_flow_hash<K: Kind>(&mut self, from: &SkBuff<K>) {
         // SAFETY: Both buffers are valid.
-        unsafe {
-            bindings::skb_get_hash(from.raw());
-            bindings::skb_copy_hash(self.raw(), from.raw());
-        }
+        unsafe { bindings::skb_copy_hash(self.raw(), from.as_raw()) };
     }
 
     /// Gets a buffer that holds the payload of a datagram ready to be sent through `dev`.

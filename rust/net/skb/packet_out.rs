@@ -7,7 +7,7 @@
 use core::ptr::NonNull;
 use kernel::{alloc::Flags, error::from_err_ptr, prelude::*};
 
-use super::{DatagramOut, PacketOut, Routed, SkBuff};
+use super::{DatagramOut, PacketOut, Protocol, Routed, SkBuff};
 use crate::{
     bindings, gfp,
     net::{drop_reason::DropReason, skb_list::SkbList},
@@ -155,7 +155,6 @@ impl SkBuff<PacketOut> {
             let skb = self.raw();
             bindings::skb_put(skb, tail as u32);
             bindings::skb_push(skb, head as u32);
-            bindings::skb_get_hash(skb);
             bindings::skb_scrub_packet(skb, true);
             let headers = self.headers_mut();
             let (hash, is_l4, is_sw) = (headers.hash, headers.l4_hash(), headers.sw_hash());
@@ -234,13 +233,27 @@ impl SkBuff<PacketOut> {
         unsafe { (*self.shared_info()).tx_flags != 0 }
     }
 
-    /// Returns the flow that the packet belongs to; its hash is computed if it is not known yet.
+    /// Returns the flow that the packet belongs to, as far as that was found.
     #[inline]
     pub(crate) fn flow(&self) -> Flow {
         Flow {
-            // SAFETY: The buffer is valid. Only the hash in it is written, which nobody else uses.
-            hash: unsafe { bindings::skb_get_hash(self.raw()) },
+            hash: self.headers().hash,
             socket: self.skb().sk as usize,
         }
+    }
+
+    /// Finds the hash of the flow that a packet with an IP header belongs to, if it is not known yet: once it is encrypted,
+    /// queues below cannot (`skb_get_hash`). Not of ICMP over IPv4, which has no ports: the IP layer keeps no hash of
+    /// addresses alone (`skb_clear_hash_if_not_l4`).
+    #[inline]
+    pub(crate) fn find_flow(&mut self, protocol: Protocol) {
+        const PROTOCOL: usize = 9;
+        const ICMP: u8 = bindings::IPPROTO_ICMP as u8;
+
+        if protocol == Protocol::Ipv4 && self.linear().get(PROTOCOL) == Some(&ICMP) {
+            return;
+        }
+        // SAFETY: The buffer is valid and ours.
+        unsafe { bindings::skb_get_hash(self.raw()) };
     }
 }
