@@ -8,6 +8,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/check.sh"
 . "$here/../lib/net.sh"
 . "$here/../lib/wg.sh"
+. "$here/rough.sh"
 
 program=${1-wireguard-go}
 name=${program##*/}
@@ -48,7 +49,7 @@ user_stops() {
 # user_peer [PSKFILE] [ENDPOINT]: not every program can change a peer that it has.
 user_peer() {
 	on user wg set wgu peer "${public[kernel]}" remove
-	on user wg set wgu peer "${public[kernel]}" allowed-ips 10.2.0.1/32,fd02::1/128 ${1:+preshared-key "$1"} ${2:+endpoint "$2"}
+	on user wg set wgu peer "${public[kernel]}" allowed-ips 10.2.0.1/32,fd02::1/128,10.3.0.0/24 ${1:+preshared-key "$1"} ${2:+endpoint "$2"}
 }
 user_up() { ip -n user address add 10.2.0.2/24 dev wgu && ip -n user address add fd02::2/64 dev wgu && ip -n user link set wgu mtu 1420 up; }
 kernel_starts() { # kernel_starts [PSKFILE] [ENDPOINT]
@@ -135,6 +136,12 @@ for version in 4 6; do
 	bulk "UDP of 1,200 bytes, to the kernel" 10.2.0.2 -R -n 2M -u -b 8M -l 1200
 	check_equal "the kernel's link counted no faulty packet" "$(statistic kernel wg0 rx_errors) $(statistic kernel wg0 tx_errors)" "0 0"
 done
+
+setup 4 kernel
+# shellcheck disable=SC2034 # rough.sh's
+one=kernel two=user link_one=wg0 link_two=wgu card_one=eth0 card_two=eth0 volume=1000000
+soon 10 on kernel ping -c 1 -W 1 10.2.0.2 >/dev/null
+rough
 
 chapter "Roaming"
 setup 4 kernel

@@ -6,6 +6,7 @@ here=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$here/lib/check.sh"
 . "$here/lib/wg.sh"
 . "$here/interop/cable.sh"
+. "$here/interop/rough.sh"
 
 tmp=$(mktemp -d /tmp/near.XXXXXX)
 # However this ends, the other machine ends, too.
@@ -31,15 +32,16 @@ outer() { if [ "$2" = 4 ]; then echo "10.9.0.$(number "$1")"; else echo "[fd09::
 
 # setup SIDE VERSION ENDPOINT? PSK?: one end afresh.
 setup_end() {
-	local me=$1 you n endpoint='' psk=''
+	local me=$1 you n endpoint='' psk='' behind=''
 	you=$(other "$1"); n=$(number "$1")
 	[ -z "$3" ] || endpoint="endpoint $(outer "$you" "$2"):$(number "$you")"
+	[ "$me" = near ] || behind=,10.3.0.0/24
 	[ -z "$4" ] || psk="preshared-key <(echo $(<"$tmp/psk"))"
 	on "$me" bash -c "
 		ip link del wg0 2>/dev/null
 		set -e
 		ip link add wg0 type wireguard
-		wg set wg0 listen-port $n private-key <(echo ${private[$me]}) peer ${public[$you]} allowed-ips 10.2.0.$(number "$you")/32,fd02::$(number "$you")/128 $endpoint $psk
+		wg set wg0 listen-port $n private-key <(echo ${private[$me]}) peer ${public[$you]} allowed-ips 10.2.0.$(number "$you")/32,fd02::$(number "$you")/128$behind $endpoint $psk
 		ip address add 10.2.0.$n/24 dev wg0
 		ip address add fd02::$n/64 dev wg0 nodad
 		ip link set wg0 up"
@@ -92,6 +94,12 @@ bulk "UDP of 1,200 bytes from far to near" -u -b 20M -l 1200 -t 3 -R
 check_equal "no faulty packet was counted at either end" "$(cat /sys/class/net/wg0/statistics/rx_errors) $(on far cat /sys/class/net/wg0/statistics/rx_errors)" "0 0"
 check_number "megabytes were sent" "$(has near 3)" -gt 20000000
 check_number "and received" "$(has near 2)" -gt 20000000
+
+setup 4 near
+# shellcheck disable=SC2034 # rough.sh's
+one=near two=far link_one=wg0 link_two=wg0 card_one=cable card_two=cable volume=4000000
+ping -c 1 -W 10 10.2.0.2 >/dev/null
+rough
 
 chapter "Roaming"
 setup 4 near
