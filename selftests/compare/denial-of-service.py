@@ -260,7 +260,7 @@ for _ in range(100):
 observe("and a hundred packets sent", sum(event.kind == DATA_HEARD for event in talker.collect(1)))
 
 
-# What it costs: nothing that stays, whoever sends.
+# What it costs: nothing that stays, for any sender.
 def used(drop=True):
     """Memory that the kernel uses for itself, in MiB."""
     if drop:

@@ -104,7 +104,7 @@ observe("the same port again", wg("set wg0 listen-port 1234"))
 
 
 def taken(words, family, option, address, number=4444, more=()):
-    """Somebody has the port: while the link is up, and when it comes up."""
+    """Another socket has the port: while the link is up, and when it comes up."""
     sock = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, option)

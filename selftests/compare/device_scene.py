@@ -12,7 +12,7 @@ from netlink import in_netns, run
 
 
 def enter():
-    """This process, and whoever it starts, is in a new network namespace from now on; its name is `here`."""
+    """This process, and those that it starts, are in a new network namespace from now on; its name is `here`."""
     os.unshare(os.CLONE_NEWNS)
     subprocess.run("mount --make-rprivate / && ip netns add here && ip netns add there", shell=True, check=True)
     there = os.open("/run/netns/here", os.O_RDONLY)
