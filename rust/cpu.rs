@@ -20,7 +20,7 @@ pub(crate) fn online_count() -> usize {
     unsafe { bindings::num_online_cpus() as usize }
 }
 
-/// Returns how many running CPUs may be given work by others: those that are not set apart by `isolcpus=`,
+/// Returns how many running CPUs may be given work by other CPUs: those that are not set apart by `isolcpus=`,
 /// `nohz_full=` or an isolated partition of cpusets (`housekeeping_cpumask`).
 #[inline]
 pub(crate) fn housekeeping_count() -> usize {

@@ -7,7 +7,7 @@
 //! [`RcuSlot`] is a place that holds an `Option<RcuArc<T>>` which can be replaced at any time and
 //! read without a lock and without touching the count.
 //!
-//! Together they make RCU safe by construction: a reader who finds a value in a slot while a
+//! Together they make RCU safe by construction: a reader that finds a value in a slot while a
 //! [`Guard`] is alive may use it until the guard is dropped, because the slot held a reference
 //! after the guard was taken, so the grace period that precedes the value's end cannot have
 //! elapsed before the guard is gone.

@@ -103,7 +103,7 @@ impl<T: TimerExpired<ID>, const ID: u64> Timer<T, ID> {
     /// Makes the timer expire for `owner` at a time in jiffies, unless it expires earlier. Returns whether it was not
     /// pending before.
     ///
-    /// That it is pending, and until when, may be seen without a lock: who relies on what others do at the same time puts
+    /// That it is pending, and until when, may be seen without a lock: a caller that relies on what other CPUs do at the same time puts
     /// a fence in front. A timer is of one owner only; for another one this does nothing. Context: any but hard
     /// interrupts.
     pub(crate) fn reduce(&self, owner: &RcuArc<T>, expires: Jiffies) -> bool {

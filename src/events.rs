@@ -183,10 +183,10 @@ events! {
     /// An initiation of an unknown public key, or an old one.
     pub(crate) fn invalid_initiation(device: &dyn OfDevice, from: SocketAddr)
         => Limited "{}: Invalid handshake initiation from {}", Name(device.netdev()), from;
-    /// A response to nothing, or not from whom the initiation was for.
+    /// A response to no initiation, or not from the peer that it was sent to.
     pub(crate) fn invalid_response(device: &dyn OfDevice, from: SocketAddr)
         => Limited "{}: Invalid handshake response from {}", Name(device.netdev()), from;
-    /// A cookie reply to nothing, or not from whom the message was for.
+    /// A cookie reply to no message, or not from the peer that it was sent to.
     pub(crate) fn invalid_cookie_reply(device: &dyn OfDevice, from: SocketAddr)
         => Limited "{}: Invalid cookie reply from {}", Name(device.netdev()), from;
     /// A data message's counter was received before, or is too old to tell.

@@ -245,8 +245,8 @@ impl<T: Poll + 'static> NapiSet<T> {
 
     /// Returns whether the instances were taken away from the device, so that nothing is polled any more.
     ///
-    /// A full memory barrier, if not: who has put something in before, and finds the set attached, is seen
-    /// by who detaches it.
+    /// A full memory barrier, if not: what a caller has put in before, finding the set attached, the function
+    /// that detaches the set sees.
     pub(crate) fn is_detached(&self) -> bool {
         self.detached.cmpxchg(false, false, Full).is_err()
     }

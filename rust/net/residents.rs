@@ -3,8 +3,8 @@
 //! What the module has in network namespaces that does not keep them from dying: sockets, and routes that are
 //! remembered. When a namespace dies, all of that is let go of, also if its owner does nothing.
 //!
-//! Context: process context, where it may sleep, but for what says otherwise. Locking: a mutex and spinlocks of its own, which nobody
-//! else takes. Lifetime: what is registered here is let go of by its owner or its namespace, by the first of them.
+//! Context: process context, where it may sleep, but for what says otherwise. Locking: a mutex and spinlocks of its own.
+//! Lifetime: what is registered here is let go of by its owner or its namespace, by the first of them.
 //!
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 

@@ -148,8 +148,8 @@ pub(crate) struct RouteCache {
 ///
 /// # Invariants
 ///
-/// `cache` is initialised, and all routes in it are of the namespace `net`. None is put into it by who sees that
-/// `is_shut` is set, and none is in it when that namespace is freed.
+/// `cache` is initialised, and all routes in it are of the namespace `net`. No context that sees `is_shut`
+/// set puts one in, and none is in it when that namespace is freed.
 #[pin_data(PinnedDrop)]
 pub(super) struct Remembered {
     pub(super) net: NetId,

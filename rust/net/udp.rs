@@ -195,7 +195,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             GFP_KERNEL,
         )
         .inspect_err(|_| {
-            // SAFETY: Nobody else knows the socket.
+            // SAFETY: No other context knows the socket.
             unsafe {
                 bindings::udp_tunnel_sock_release(sk.as_ptr());
                 bindings::sock_put(sk.as_ptr());
@@ -264,7 +264,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
             rcu::synchronize_net();
         }
         for socket in sockets.iter().flatten() {
-            // SAFETY: It was shut before the grace period, by who has taken it out of the list.
+            // SAFETY: It was shut before the grace period, by the function that took it out of the list.
             unsafe { socket.release() };
         }
     }

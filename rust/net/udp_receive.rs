@@ -105,7 +105,7 @@ unsafe extern "C" fn data_ready<T: DatagramReceiver>(sk: *mut bindings::sock) {
                 .dev = core::ptr::null_mut();
             SkBuff::<DatagramIn>::from_raw(skb)
         };
-        // SAFETY: As above; what UDP leaves to who reads is to check the sum, and to count.
+        // SAFETY: As above; what UDP leaves to the reader is to check the sum, and to count.
         unsafe { dequeued::<T>(sk, skb) };
     }
 }

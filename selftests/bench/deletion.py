@@ -14,8 +14,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from guest import Failed, Hosts, load, main, results, run, say, seconds, unload  # noqa: E402
-from held import bulk_and_held_processor, nothing_in_rcus_way, traffic  # noqa: E402
+from guest import Failed, Hosts, main, run, say, seconds  # noqa: E402
+from held import bulk_and_held_processor, traffic, turns  # noqa: E402
 from netlink import NLM_F_ACK, Links, attribute, in_netns  # noqa: E402
 
 LINKS = 40
@@ -80,21 +80,11 @@ def turn():
 
 
 def measure_all(arguments):
-    repeats, *modules = arguments
     run("modprobe", "dummy", "numdummies=0")
-    nothing_in_rcus_way()
-    os.sched_setaffinity(0, {0})
-    rows = []
-    for repeat in range(int(repeats)):
-        for module in modules:
-            load(module)
-            row = {"repeat": repeat, "module": module, **turn()}
-            unload()
-            rows.append(row)
-            results("/out/deletion.json", rows)
-            say(f"  {module}, beside {row['bulk'] / 1e6:.1f} Mbit/s, {LINKS} of each: " + "; ".join(
-                f"{kind} deleted in {statistics.median(row[kind]['took']) * 1e3:.0f} ms, at most {max(row[kind]['took']) * 1e3:.0f}, "
-                f"longest wait for the RTNL {row[kind]['waited'] * 1e3:.0f}" for kind in KINDS) + f" (otherwise {row['waited_otherwise'] * 1e3:.0f})")
+    for row in turns("/out/deletion.json", turn, *arguments):
+        say(f"  {row['module']}, beside {row['bulk'] / 1e6:.1f} Mbit/s, {LINKS} of each: " + "; ".join(
+            f"{kind} deleted in {statistics.median(row[kind]['took']) * 1e3:.0f} ms, at most {max(row[kind]['took']) * 1e3:.0f}, "
+            f"longest wait for the RTNL {row[kind]['waited'] * 1e3:.0f}" for kind in KINDS) + f" (otherwise {row['waited_otherwise'] * 1e3:.0f})")
 
 
 main(measure_all)

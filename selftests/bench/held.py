@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A machine one of whose two processors is held by a program of a higher priority, for the benchmarks of who waits for it."""
+"""A machine one of whose two processors is held by a program of a higher priority, for the benchmarks of what waits for it."""
 
 import contextlib
 import os
@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from guest import iperf3_server, run  # noqa: E402
+from guest import iperf3_server, load, results, run, unload  # noqa: E402
 
 
 def nothing_in_rcus_way():
-    """What would make grace periods long by chance, whoever waits for them, and with whatever module.
+    """What would make grace periods long by chance, with any module.
 
     khugepaged has the lowest priority: preempted in the middle of reading, on a processor that has other things to do, it is
     waited for until that has time. RCU's own threads wait for the program on processor 1 if they happen to be there."""
@@ -38,3 +38,17 @@ def bulk_and_held_processor(hosts):
 def traffic(hosts):
     """Bytes that have come out of the tunnel at host b."""
     return int(hosts.on("b", "cat", "/sys/class/net/wg0/statistics/rx_bytes"))
+
+
+def turns(path, turn, repeats, *modules):
+    """What a turn of each module in turn gave, so many times; the file has all rows so far. This program stays on processor 0."""
+    nothing_in_rcus_way()
+    os.sched_setaffinity(0, {0})
+    rows = []
+    for repeat in range(int(repeats)):
+        for module in modules:
+            load(module)
+            rows.append({"repeat": repeat, "module": module, **turn()})
+            unload()
+            results(path, rows)
+            yield rows[-1]

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""stalled.py REPEATS MODULE...: how late pings of one peer are while another peer's bulk wants a processor that somebody else holds.
+"""stalled.py REPEATS MODULE...: how late pings of one peer are while another peer's bulk wants a processor that a program holds.
 
 Both peers' packets come in on processor 0, where all programs are but one: that computes on processor 1, with a higher priority
 than all others. Leaves /out/stalled.json: a row for each turn of a module, with the times of its pings in milliseconds.
@@ -13,8 +13,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from guest import Failed, Hosts, load, main, results, say, settle_in, unload  # noqa: E402
-from held import bulk_and_held_processor, nothing_in_rcus_way, traffic  # noqa: E402
+from guest import Failed, Hosts, main, say, settle_in  # noqa: E402
+from held import bulk_and_held_processor, traffic, turns  # noqa: E402
 
 PINGS = 250
 LATEST = 10  # seconds that an answer is waited for
@@ -39,21 +39,11 @@ def turn():
 
 
 def measure_all(arguments):
-    repeats, *modules = arguments
     settle_in("ip", "iperf3", "ping", "ss", "wg", "cat", "sysctl", "chrt", "taskset", "sh")
-    nothing_in_rcus_way()
-    os.sched_setaffinity(0, {0})
-    rows = []
-    for repeat in range(int(repeats)):
-        for module in modules:
-            load(module)
-            row = {"repeat": repeat, "module": module, **turn()}
-            unload()
-            rows.append(row)
-            results("/out/stalled.json", rows)
-            times = row["times"]
-            say(f"  {module}, beside {row['bulk'] / 1e6:.1f} Mbit/s: {len(times)} of {PINGS} pings, median {times[len(times) // 2]:.2f} ms, "
-                f"99th percentile {times[(len(times) - 1) * 99 // 100]:.2f}, longest {times[-1]:.2f}")
+    for row in turns("/out/stalled.json", turn, *arguments):
+        times = row["times"]
+        say(f"  {row['module']}, beside {row['bulk'] / 1e6:.1f} Mbit/s: {len(times)} of {PINGS} pings, median {times[len(times) // 2]:.2f} ms, "
+            f"99th percentile {times[(len(times) - 1) * 99 // 100]:.2f}, longest {times[-1]:.2f}")
 
 
 main(measure_all)

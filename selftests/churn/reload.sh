@@ -44,7 +44,7 @@ devices() {
 	on b wg set wg0 peer "${public[a]}" allowed-ips 10.2.0.1/32,fd02::1/128 endpoint '[fd01::1]:1'
 	# Peers that never answer, with many addresses: tables to take down, timers to stop.
 	on a wg set wg0 peer "$(wg genkey)" allowed-ips 10.3.0.0/16,10.3.1.0/24,10.3.1.7/32,fd03::/32,fd03::/64 endpoint 10.1.0.9:9 persistent-keepalive 1
-	# b first: what a sends at once must find somebody, or it waits 5 s for its next try.
+	# b first: what a sends at once must find a receiver, or it waits 5 s for its next try.
 	ip -n b address add 10.2.0.2/24 dev wg0; ip -n b address add fd02::2/64 dev wg0; ip -n b link set wg0 up || return
 	ip -n a address add 10.2.0.1/24 dev wg0; ip -n a address add fd02::1/64 dev wg0; ip -n a link set wg0 up || return
 	ip -n a route add 10.3.0.0/16 dev wg0

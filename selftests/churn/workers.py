@@ -14,7 +14,7 @@ from links import Host
 from tunnel import NAME, REPLACE_PEERS, Tunnel, peers, random_peer, random_settings, spoofed
 from wgnetlink import D_FLAGS, name, u32
 
-# The link is gone, is not there yet, is somebody else's, or the module is just being loaded or unloaded.
+# The link is gone, is not there yet, is another worker's, or the module is just being loaded or unloaded.
 PASSING = {0, errno.ENODEV, errno.ENOENT, errno.EEXIST, errno.EOPNOTSUPP, errno.EADDRINUSE, errno.EBUSY, errno.EAGAIN}
 
 

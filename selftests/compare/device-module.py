@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from device_scene import command, enter, ip, plain, read, run, shell  # noqa: E402
+from device_scene import command, enter, ip, plain, read, run, shell, two_links  # noqa: E402
 from lib import errno_name, finish, kernel_mark, observe, observe_kernel  # noqa: E402
 from netlink import Generic  # noqa: E402
 
@@ -24,16 +24,9 @@ observe("module: used by", " ".join(sorted(os.listdir(top + "/holders"))))
 observe("module: whom it needs", " ".join(sorted(line.split()[0] for line in open("/proc/modules", encoding="ascii") if "wireguard" in line.split()[3].split(","))))
 family = Generic("wireguard")
 observe("netlink family: users", read(top + "/refcnt"))
-keys = {name: run("wg", "genkey").strip() for name in "ab"}
-public = {name: run("wg", "pubkey", input=key.encode()).strip() for name, key in keys.items()}
-run("sh", "-ec", """
-ip link add eth0 type veth peer name eth1 netns there
-ip address add 10.1.0.1/24 dev eth0; ip link set eth0 up; ip -n there link set lo up; ip -n there address add 10.1.0.2/24 dev eth1; ip -n there link set eth1 up
-ip link add wg0 type wireguard; ip -n there link add wg0 type wireguard
-ip netns add third; ip link add wg1 type wireguard; ip link set wg1 netns third; ip -n third link set wg1 up
-""")
+keys, public = two_links()
+run("sh", "-ec", "ip netns add third; ip link add wg1 type wireguard; ip link set wg1 netns third; ip -n third link set wg1 up")
 run("wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "1", "peer", public["b"], "allowed-ips", "10.2.0.2/32", "endpoint", "10.1.0.2:2", "persistent-keepalive", "1", input=keys["a"].encode())
-run("ip", "netns", "exec", "there", "wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "2", "peer", public["a"], "allowed-ips", "10.2.0.1/32", input=keys["b"].encode())
 run("sh", "-ec", "ip -n there address add 10.2.0.2/24 dev wg0; ip -n there link set wg0 up; ip address add 10.2.0.1/24 dev wg0; ip link set wg0 up")
 observe("ping", "answered" if " 1 received" in command("ping", "-c", "1", "-W", "10", "10.2.0.2") else "not answered")
 observe("with three links: users", read(top + "/refcnt"))

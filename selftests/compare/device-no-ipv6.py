@@ -10,21 +10,14 @@ import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from device_scene import command, enter, ip, leave, plain, read, run, shell  # noqa: E402
+from device_scene import command, enter, ip, leave, plain, read, run, shell, two_links  # noqa: E402
 from lib import finish, kernel_mark, observe, observe_kernel  # noqa: E402
 
 enter()
 kernel_mark()
-keys = {name: run("wg", "genkey").strip() for name in "ab"}
-public = {name: run("wg", "pubkey", input=key.encode()).strip() for name, key in keys.items()}
-run("sh", "-ec", """
-ip link add eth0 type veth peer name eth1 netns there
-ip address add 10.1.0.1/24 dev eth0; ip link set eth0 up; ip -n there link set lo up; ip -n there address add 10.1.0.2/24 dev eth1; ip -n there link set eth1 up
-ip link add wg0 type wireguard; ip -n there link add wg0 type wireguard
-""")
+keys, public = two_links()
 observe("IPv6 is off", read("/sys/module/ipv6/parameters/disable"))
 observe("configure", command("wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "1", "peer", public["b"], "allowed-ips", "10.2.0.2/32,fd02::/64", "endpoint", "10.1.0.2:2", stdin=keys["a"]))
-run("ip", "netns", "exec", "there", "wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "2", "peer", public["a"], "allowed-ips", "10.2.0.1/32", input=keys["b"].encode())
 run("sh", "-ec", "ip -n there address add 10.2.0.2/24 dev wg0; ip -n there link set wg0 up; ip address add 10.2.0.1/24 dev wg0")
 observe("up", ip("link set wg0 up"))
 observe("link", plain(ip("-d link show wg0")))

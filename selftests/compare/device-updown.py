@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from device_scene import command, enter, in_netns, ip, leave, plain, run, shell  # noqa: E402
-from lib import errno_name, finish, kernel_mark, observe, observe_kernel  # noqa: E402
+from lib import attempt, finish, kernel_mark, observe, observe_kernel  # noqa: E402
 
 enter()
 keys = {}
@@ -104,7 +104,7 @@ observe("the same port again", wg("set wg0 listen-port 1234"))
 
 
 def taken(words, family, option, address, number=4444, more=()):
-    """Somebody has the port: while the link is up, and when it comes up."""
+    """Another socket has the port: while the link is up, and when it comes up."""
     sock = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, option)
@@ -139,11 +139,7 @@ with in_netns("there"):
     elsewhere.bind(("0.0.0.0", 5555))
 observe("a port taken in another namespace", wg("set wg0 listen-port 5555") + "; %d" % port())
 bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-try:
-    bound.bind(("0.0.0.0", 5555))
-    observe("binding to the device's port", "0")
-except OSError as error:
-    observe("binding to the device's port", errno_name(error.errno))
+observe("binding to the device's port", attempt(bound.bind, ("0.0.0.0", 5555)))
 ip("link add wg1 type wireguard")
 observe("a second link with the first one's port, while down", wg("set wg1 listen-port 5555"))
 observe("a second link with the first one's port, up", ip("link set wg1 up"))

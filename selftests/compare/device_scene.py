@@ -12,7 +12,7 @@ from netlink import in_netns, run
 
 
 def enter():
-    """This process, and whoever it starts, is in a new network namespace from now on; its name is `here`."""
+    """This process, and those that it starts, are in a new network namespace from now on; its name is `here`."""
     os.unshare(os.CLONE_NEWNS)
     subprocess.run("mount --make-rprivate / && ip netns add here && ip netns add there", shell=True, check=True)
     there = os.open("/run/netns/here", os.O_RDONLY)
@@ -24,6 +24,19 @@ def enter():
 def leave():
     for name in ("there", "here"):
         run("ip", "netns", "del", name, check=False)
+
+
+def two_links():
+    """A cable between this namespace and `there`, a link wg0 at either end, that of there with its key and peer. The keys of both."""
+    keys = {name: run("wg", "genkey").strip() for name in "ab"}
+    public = {name: run("wg", "pubkey", input=key.encode()).strip() for name, key in keys.items()}
+    run("sh", "-ec", """
+    ip link add eth0 type veth peer name eth1 netns there
+    ip address add 10.1.0.1/24 dev eth0; ip link set eth0 up; ip -n there link set lo up; ip -n there address add 10.1.0.2/24 dev eth1; ip -n there link set eth1 up
+    ip link add wg0 type wireguard; ip -n there link add wg0 type wireguard
+    """)
+    run("ip", "netns", "exec", "there", "wg", "set", "wg0", "private-key", "/dev/stdin", "listen-port", "2", "peer", public["a"], "allowed-ips", "10.2.0.1/32", input=keys["b"].encode())
+    return keys, public
 
 
 def ip(*words, netns=None):
@@ -51,10 +64,7 @@ def write(path, value):
     except OSError as error:
         return "open: " + lib.errno_name(error.errno)
     try:
-        os.write(file, value.encode())
-        return "0"
-    except OSError as error:
-        return lib.errno_name(error.errno)
+        return lib.attempt(os.write, file, value.encode())
     finally:
         os.close(file)
 
@@ -65,4 +75,4 @@ def plain(text):
     return re.sub(r"\bifindex \d+|(?<=@)if\d+", "ifindex N", text)
 
 
-__all__ = ["enter", "leave", "ip", "shell", "read", "write", "plain", "in_netns", "run", "command", "lib", "os", "re", "subprocess"]
+__all__ = ["enter", "leave", "ip", "shell", "read", "write", "plain", "two_links", "in_netns", "run", "command", "lib", "os", "re", "subprocess"]

@@ -45,6 +45,15 @@ def errno_name(number):
     return errno.errorcode.get(abs(number), str(number)) if number else "0"
 
 
+def attempt(call, *arguments):
+    """The name of the error of a system call, or "0"."""
+    try:
+        call(*arguments)
+        return "0"
+    except OSError as error:
+        return errno_name(error.errno)
+
+
 def command(*words, stdin=""):
     """The exit status of a command and all that it says."""
     done = subprocess.run(words, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

@@ -135,11 +135,7 @@ for family, near, others, far, far2, near2, roam in ((4, scene.DUT4, ("10.9.0.11
         scene.ip(*(["-6"] if family == 6 else []), "route", "replace", refusal, roam)
         before = scene.counters()
         clear()
-        try:
-            sock.sendto(b"z", inner_far)
-            said = "0"
-        except OSError as error:
-            said = lib.errno_name(error.errno)
+        said = lib.attempt(sock.sendto, b"z", inner_far)
         time.sleep(0.3)
         observe("%s: the route to the peer is %s" % (where, refusal), "errno %s; %s" % (said, scene.moved(before)))
         scene.ip(*(["-6"] if family == 6 else []), "route", "del", refusal, roam)
@@ -266,11 +262,7 @@ scene.add_peer(endpoint="[%s]:%d" % (local[0], OUR_PORT))
 observe("a link-local endpoint without a scope", scene.wg("show", "wg0", "endpoints").split("\t")[1].strip())
 before = scene.counters()
 clear()
-try:
-    sock.sendto(b"d", inner_far)
-    said = "0"
-except OSError as error:
-    said = lib.errno_name(error.errno)
+said = lib.attempt(sock.sendto, b"d", inner_far)
 name, packet = heard_on(1, "initiation")
 observe("sending there", "errno %s; %s; %s" % (said, name, scene.moved(before)))
 scene.end()

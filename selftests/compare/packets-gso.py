@@ -96,11 +96,7 @@ for family, to in ((4, scene.PEER4), (6, scene.PEER6)):
         data = b"".join(bytes([n & 255]) * size for n in range(count)) + b"\xee" * rest
         before = scene.counters()
         scene.heard()
-        try:
-            sock.sendmsg([data], [(17, UDP_SEGMENT, struct.pack("=H", size))], 0, (to, 99))
-            said = "0"
-        except OSError as error:
-            said = lib.errno_name(error.errno)
+        said = lib.attempt(sock.sendmsg, [data], [(17, UDP_SEGMENT, struct.pack("=H", size))], 0, (to, 99))
         got = plains()
         words = "UDP over IPv%d, %d segments of %d bytes and %d" % (family, count, size, rest)
         observe(words, "errno %s; %s" % (said, describe(got)))
@@ -190,11 +186,7 @@ TCP4, UFO, TCP6, UDP_L4, ECN = 1, 3, 4, 5, 0x80
 def hand(words, packet, gso=0, size=0, head=0, start=0, offset=0, needs_csum=1):
     before = scene.counters()
     scene.heard()
-    try:
-        raw.sendto(struct.pack("=BBHHHH", needs_csum, gso, head, size, start, offset) + packet, ("wg0", 0x0800 if packet[0] >> 4 == 4 else 0x86DD))
-        said = "0"
-    except OSError as error:
-        said = lib.errno_name(error.errno)
+    said = lib.attempt(raw.sendto, struct.pack("=BBHHHH", needs_csum, gso, head, size, start, offset) + packet, ("wg0", 0x0800 if packet[0] >> 4 == 4 else 0x86DD))
     got = plains()
     observe("by hand: %s" % words, "errno %s; %s; %s" % (said, describe(got), scene.moved(before)))
 

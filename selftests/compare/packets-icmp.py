@@ -45,14 +45,6 @@ def refused(before):
     return " ".join(word for word in scene.moved(before).split() if word.startswith(("tx_errors", "tx_dropped", "rx_errors"))) or "nothing"
 
 
-def attempt(call):
-    try:
-        call()
-        return "0"
-    except OSError as error:
-        return lib.errno_name(error.errno)
-
-
 # ---------------------------------------------------------------- applications of the host itself
 for words, to4, to6 in TARGETS:
     for family, to in ((4, to4), (6, to6)):
@@ -63,11 +55,11 @@ for words, to4, to6 in TARGETS:
             sock.settimeout(1)
             said = []
             if kind == socket.SOCK_DGRAM:
-                said.append("connect " + attempt(lambda: sock.connect((to, 99))))
-                said += ["send " + attempt(lambda: sock.send(b"x" * 50)) for _ in range(3)]
-                said.append("receive " + attempt(lambda: sock.recv(100)))
+                said.append("connect " + lib.attempt(sock.connect, (to, 99)))
+                said += ["send " + lib.attempt(sock.send, b"x" * 50) for _ in range(3)]
+                said.append("receive " + lib.attempt(sock.recv, 100))
             else:
-                said.append("connect " + attempt(lambda: sock.connect((to, 99))))
+                said.append("connect " + lib.attempt(sock.connect, (to, 99)))
             if words == "an endpoint without a route":
                 scene.wait_moved(before, 1)
             observe("%s, IPv%d %s" % (words, family, name), "%s; error queue: %s" % (", ".join(said), errors(sock) if kind == socket.SOCK_DGRAM else "not looked at"))
@@ -90,11 +82,11 @@ for words, kind, data in (("ARP", 0x0806, bytes(28)), ("LLDP", 0x88CC, bytes(50)
                           ("IPv4 of MTU", 0x0800, ip_packet(scene.IN4, "10.40.0.1", 253, bytes(1400))), ("IPv4 of MTU and one byte", 0x0800, ip_packet(scene.IN4, "10.40.0.1", 253, bytes(1401))),
                           ("MPLS", 0x8847, b"\x00\x01\x01\x40" + good4), ("VLAN", 0x8100, b"\x00\x05\x08\x00" + good4)):
     before = scene.counters()
-    said = attempt(lambda: raw.sendto(data, ("wg0", kind)))
+    said = lib.attempt(raw.sendto, data, ("wg0", kind))
     observe("AF_PACKET: %s" % words, "errno %s; %s" % (said, scene.moved(before)))
 for words, data in (("IPv4", good4), ("IPv6", good6), ("neither", b"\0" * 40), ("nothing", b"")):
     before = scene.counters()
-    said = attempt(lambda: rawest.send(data))
+    said = lib.attempt(rawest.send, data)
     observe("AF_PACKET, raw: %s" % words, "errno %s; %s" % (said, scene.moved(before)))
 
 # ---------------------------------------------------------------- multicast, broadcast
@@ -104,7 +96,7 @@ for words, to in (("multicast without a peer", "224.0.0.99"), ("IPv6 multicast w
     sock = scene.app(6 if ":" in to else 4)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wg0\0")
-    observe(words, "errno %s; %s" % (attempt(lambda: sock.sendto(b"m", (to, 99))), scene.moved(before)))
+    observe(words, "errno %s; %s" % (lib.attempt(sock.sendto, b"m", (to, 99)), scene.moved(before)))
 scene.udp()
 scene.wg("set", "wg0", "peer", b64(scene.key.public), "allowed-ips", "192.168.50.2/32,fd50::2/128,224.0.0.0/4,ff08::/16,192.168.50.255/32,255.255.255.255/32")
 session = scene.shake()
@@ -113,7 +105,7 @@ for words, to in (("multicast", "224.0.0.99"), ("IPv6 multicast", "ff08::99"), (
     sock = scene.app(6 if ":" in to else 4)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wg0\0")
-    said = attempt(lambda: sock.sendto(b"m", (to, 99)))
+    said = lib.attempt(sock.sendto, b"m", (to, 99))
     packet = scene.hear_packet(5)
     plain = scene.open(session, packet) if packet else None
     observe("%s to a peer" % words, "errno %s; %s" % (said, ("TTL %d, %s" % (plain[8], plain[12:20].hex()) if plain[0] >> 4 == 4 else "hop limit %d, %s" % (plain[7], plain[8:40].hex())) if plain else "nothing"))

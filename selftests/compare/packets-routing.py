@@ -122,11 +122,7 @@ key = Key()
 scene.add_peer(key=key, ips="192.168.50.2/32", endpoint="192.168.50.2:5")
 before = scene.counters()
 scene.heard()
-try:
-    sock4.sendto(b"loop", (scene.PEER4, 99))
-    said = "0"
-except OSError as error:
-    said = lib.errno_name(error.errno)
+said = lib.attempt(sock4.sendto, b"loop", (scene.PEER4, 99))
 scene.wait_moved(before, 2)
 observe("to a peer behind itself, without a session", "errno %s; %s; on the wire %d" % (said, scene.moved(before), len(scene.heard())))
 scene.remove_peer(key)

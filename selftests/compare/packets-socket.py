@@ -45,7 +45,7 @@ def counted(rules):
 
 
 def as_user(uid, gid):
-    """A socket in dut that belongs to somebody else."""
+    """A socket in dut that belongs to another user."""
     with in_netns("dut"):
         os.setegid(gid)
         os.seteuid(uid)

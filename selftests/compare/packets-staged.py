@@ -115,11 +115,7 @@ for words, endpoint in (("no endpoint", None), ("an IPv4 endpoint without a rout
     before = scene.counters()
     said = set()
     for number in range(5):
-        try:
-            sock.sendto(struct.pack("!H", number), (scene.PEER4, 99))
-            said.add("0")
-        except OSError as error:
-            said.add(lib.errno_name(error.errno))
+        said.add(lib.attempt(sock.sendto, struct.pack("!H", number), (scene.PEER4, 99)))
     if endpoint:
         scene.wait_moved(before, 1)
     observe("5 packets to a peer with %s" % words, "errno %s; %s" % (" ".join(sorted(said)), scene.moved(before)))

@@ -3,7 +3,7 @@
 # what: the machine sleeps and wakes, and begins to hibernate
 # vm: --sleep
 # cost: slow
-"""Before the machine sleeps all keys are erased: whoever gets at its memory shall find none. Everything is done but the sleep
+"""Before the machine sleeps all keys are erased: a reader of its memory shall find none. Everything is done but the sleep
 itself (pm_test): from suspend-to-idle QEMU's clock does not wake a machine. Of hibernating, only the part up to frozen
 processes is done, at whose start the driver is told: the folders that the machine's root is on do not outlive more."""
 

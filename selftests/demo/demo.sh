@@ -142,7 +142,7 @@ chapter "evas-android walks out of the house: from the wireless network to the m
 endpoint_of() { on server wg show wg0 endpoints | awk -v k="${public[$1]}" '$1 == k { print $2 }'; }
 listen lan-host "$net_tmp/echo.log" ncat -lk 7 -e /bin/cat
 soon 10 listening lan-host 7
-# From here on somebody looks at what happens to the server's peers: what is told is shown at once.
+# From here on wg-monitor watches the server's peers; its events are shown at once.
 ip netns exec server "$monitor" watch wg0 > >(tee "$net_tmp/events" | sed -u 's/^/#   wg-monitor: /') 2>&1 &
 watching=$!
 if soon 20 on server grep -qE '^[0-9a-f]+ +16 +[0-9]+ +[0-9a-f]*[1-9a-f]' /proc/net/netlink; then

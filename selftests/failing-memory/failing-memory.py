@@ -253,7 +253,7 @@ def share(t, percent, seconds, hosts, tunnel):
     t.ok(failed["failslab"] > 0, "allocations failed (%d)" % failed["failslab"])
     t.ok(sum(done.values()) + len(wrong) >= 12, "requests were made (%d)" % (sum(done.values()) + len(wrong)))
     t.equal(sorted(set(wrong)), [], "what failed said ENOMEM (or that there is no socket to be had)")
-    # The tunnel's last configuration may have been refused; that much is for whoever configures it.
+    # The tunnel's last configuration may have been refused; to try again is the task of the program that configures it.
     t.equal([tunnel.configure(0), tunnel.configure(1)], [0, 0], "with memory there again the tunnel can be configured")
     t.ok(until(180, ping), "and works")
     moved = tunnel.received()

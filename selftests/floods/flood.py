@@ -44,7 +44,7 @@ def noise(size):
 
 
 def recorded(interface):
-    """Data messages of the tunnel, as somebody on its way sees them."""
+    """Data messages of the tunnel, as an attacker on its way sees them."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     sock.bind((interface, 0))
     sock.settimeout(20)

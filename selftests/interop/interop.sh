@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# interop-userspace.sh PROGRAM: the kernel's `wireguard` links talk to somebody else's implementation in another network
+# interop-userspace.sh PROGRAM: the kernel's `wireguard` links talk to another implementation in another network
 # namespace, Debian's wireguard-go or Cloudflare's boringtun-cli: each side once the first to speak, over IPv4 and IPv6, inside
 # and outside, with and without a preshared key; bulk both ways, roaming, a new session after 120 s, a restart of either side.
 

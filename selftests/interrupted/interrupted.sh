@@ -15,7 +15,7 @@ export WIREGUARD_BUILD=$folder
 trap 'rm -rf --one-file-system "$folder" "$check_log"' EXIT
 said=$check_log/said
 
-# Whoever works in the folder, or has something mounted there, in whatever namespace.
+# The processes that work in the folder, or have something mounted there, in any namespace.
 leftovers() {
 	local process
 	for process in /proc/[0-9]*; do

@@ -92,7 +92,7 @@ def configuration(path, count):
 
 
 class Waits:
-    """Counts the grace periods that somebody waits for, expedited or not."""
+    """Counts the grace periods that are waited for, expedited or not."""
     PROBES = "/sys/kernel/tracing/kprobe_events"
     FUNCTIONS = ("synchronize_rcu", "synchronize_rcu_expedited")
 

@@ -21,5 +21,5 @@ def loaded():
 
 
 def unload(patience=120):
-    """Somebody reading a dump keeps the module from going, for a moment."""
+    """A process that reads a dump keeps the module from going, for a moment."""
     return until(patience, lambda: subprocess.call(["rmmod", "wireguard"], stderr=subprocess.DEVNULL) == 0 or not loaded())

@@ -55,7 +55,7 @@ statistic() { on "$1" cat "/sys/class/net/$2/statistics/$3"; }
 # listen HOST LOG COMMAND...: starts a server in the background.
 listen() { local host=$1 log=$2; shift 2; ip netns exec "$host" "$@" >"$log" 2>&1 </dev/null & }
 
-# listening HOST PORT [t|u]: whether someone listens there.
+# listening HOST PORT [t|u]: whether a socket listens there.
 listening() { [ -n "$(ss -N "$1" -"${3:-t}"lnH "sport = $2")" ]; }
 
 # iperf_server HOST [ADDRESS]: an iperf3 server, ready when this returns.

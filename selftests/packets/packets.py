@@ -357,6 +357,12 @@ def known_answers():
     checks.quiet_kernel()
 
 
+def all_works(session, number):
+    """After a chapter: an echo in this session, another tunnel, the device's heartbeat, a quiet kernel."""
+    checks.ok(echo(session, main4, number) and friend() and heartbeat(), "everything still works")
+    checks.quiet_kernel()
+
+
 def established():
     session = shake(main, main4)
     if not session or not echo(session, main4, 1):
@@ -762,8 +768,7 @@ def offload():
     main4.sendmsg([session.data() + session.data()], [(17, 103, struct.pack("=H", 32))])
     checks.ok(receive(main4, 11.5, kind(DATA)) is None, "two keepalives in one batch are not answered")
     checks.equal(counters()["peer_rx"] - before["peer_rx"], 64, "but counted")
-    checks.ok(echo(session, main4, 320) and friend() and heartbeat(), "everything still works")
-    checks.quiet_kernel()
+    all_works(session, 320)
 
 
 class Flow:
@@ -906,8 +911,7 @@ def merged():
     checks.equal(longest, 40 + Flow.SIZE, "and none is merged")
     run("ip", "netns", "exec", "dut", "ethtool", "-K", "wg0", "gro", "on")
     tap.close()
-    checks.ok(echo(session, main4, 321) and friend() and heartbeat(), "everything still works")
-    checks.quiet_kernel()
+    all_works(session, 321)
 
 
 def changing():
@@ -1006,8 +1010,7 @@ def changing():
     arrives("of a packet socket's ring", of_a_ring, mmap.mmap(ring.fileno(), 4096), start=74)
     for sock in (tap, ring):
         sock.close()
-    checks.ok(echo(session, main4, 323) and friend() and heartbeat(), "everything still works")
-    checks.quiet_kernel()
+    all_works(session, 323)
 
 
 def window():

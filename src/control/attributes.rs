@@ -23,18 +23,20 @@ use crate::{
     uapi,
 };
 
+/// Constants of attributes, without the prefix that they have in the header.
+macro_rules! attributes {
+    ($prefix:ident: $($name:ident,)+) => {
+        $(pub(crate) const $name: u16 = kernel::macros::concat_idents!($prefix, $name) as u16;)+
+    };
+}
+
 /// Attributes of a device (`enum wgdevice_attribute`).
 pub(super) mod device {
     use crate::uapi::*;
 
-    pub(crate) const IFINDEX: u16 = wgdevice_attribute_WGDEVICE_A_IFINDEX as u16;
-    pub(crate) const IFNAME: u16 = wgdevice_attribute_WGDEVICE_A_IFNAME as u16;
-    pub(crate) const PRIVATE_KEY: u16 = wgdevice_attribute_WGDEVICE_A_PRIVATE_KEY as u16;
-    pub(crate) const PUBLIC_KEY: u16 = wgdevice_attribute_WGDEVICE_A_PUBLIC_KEY as u16;
-    pub(crate) const FLAGS: u16 = wgdevice_attribute_WGDEVICE_A_FLAGS as u16;
-    pub(crate) const LISTEN_PORT: u16 = wgdevice_attribute_WGDEVICE_A_LISTEN_PORT as u16;
-    pub(crate) const FWMARK: u16 = wgdevice_attribute_WGDEVICE_A_FWMARK as u16;
-    pub(crate) const PEERS: u16 = wgdevice_attribute_WGDEVICE_A_PEERS as u16;
+    attributes! { wgdevice_attribute_WGDEVICE_A_:
+        IFINDEX, IFNAME, PRIVATE_KEY, PUBLIC_KEY, FLAGS, LISTEN_PORT, FWMARK, PEERS,
+    }
 
     /// Remove all peers before adding those that come with the message.
     pub(crate) const REPLACE_PEERS: u32 = wgdevice_flag_WGDEVICE_F_REPLACE_PEERS;
@@ -44,19 +46,10 @@ pub(super) mod device {
 pub(super) mod peer {
     use crate::uapi::*;
 
-    pub(crate) const UNSPEC: u16 = wgpeer_attribute_WGPEER_A_UNSPEC as u16;
-    pub(crate) const PUBLIC_KEY: u16 = wgpeer_attribute_WGPEER_A_PUBLIC_KEY as u16;
-    pub(crate) const PRESHARED_KEY: u16 = wgpeer_attribute_WGPEER_A_PRESHARED_KEY as u16;
-    pub(crate) const FLAGS: u16 = wgpeer_attribute_WGPEER_A_FLAGS as u16;
-    pub(crate) const ENDPOINT: u16 = wgpeer_attribute_WGPEER_A_ENDPOINT as u16;
-    pub(crate) const PERSISTENT_KEEPALIVE_INTERVAL: u16 =
-        wgpeer_attribute_WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL as u16;
-    pub(crate) const LAST_HANDSHAKE_TIME: u16 =
-        wgpeer_attribute_WGPEER_A_LAST_HANDSHAKE_TIME as u16;
-    pub(crate) const RX_BYTES: u16 = wgpeer_attribute_WGPEER_A_RX_BYTES as u16;
-    pub(crate) const TX_BYTES: u16 = wgpeer_attribute_WGPEER_A_TX_BYTES as u16;
-    pub(crate) const ALLOWEDIPS: u16 = wgpeer_attribute_WGPEER_A_ALLOWEDIPS as u16;
-    pub(crate) const PROTOCOL_VERSION: u16 = wgpeer_attribute_WGPEER_A_PROTOCOL_VERSION as u16;
+    attributes! { wgpeer_attribute_WGPEER_A_:
+        UNSPEC, PUBLIC_KEY, PRESHARED_KEY, FLAGS, ENDPOINT, PERSISTENT_KEEPALIVE_INTERVAL,
+        LAST_HANDSHAKE_TIME, RX_BYTES, TX_BYTES, ALLOWEDIPS, PROTOCOL_VERSION,
+    }
 
     /// Remove the peer.
     pub(crate) const REMOVE_ME: u32 = wgpeer_flag_WGPEER_F_REMOVE_ME;
@@ -70,10 +63,9 @@ pub(super) mod peer {
 pub(super) mod allowed_ip {
     use crate::uapi::*;
 
-    pub(crate) const FAMILY: u16 = wgallowedip_attribute_WGALLOWEDIP_A_FAMILY as u16;
-    pub(crate) const IPADDR: u16 = wgallowedip_attribute_WGALLOWEDIP_A_IPADDR as u16;
-    pub(crate) const CIDR_MASK: u16 = wgallowedip_attribute_WGALLOWEDIP_A_CIDR_MASK as u16;
-    pub(crate) const FLAGS: u16 = wgallowedip_attribute_WGALLOWEDIP_A_FLAGS as u16;
+    attributes! { wgallowedip_attribute_WGALLOWEDIP_A_:
+        FAMILY, IPADDR, CIDR_MASK, FLAGS,
+    }
 
     /// Take the allowed IP from the peer.
     pub(crate) const REMOVE_ME: u32 = wgallowedip_flag_WGALLOWEDIP_F_REMOVE_ME;

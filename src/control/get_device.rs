@@ -23,10 +23,10 @@ use crate::{
 
 /// A `GET_DEVICE` under way.
 ///
-/// It holds on to nothing, so that a reader who stops reading blocks nothing: neither to the
-/// device, which may be deleted meanwhile, nor to a peer. A peer has a number that grows from peer
-/// to peer and is never used again, and so has an allowed IP. Whatever is added or removed between
-/// two messages, the dump finds the next that it has not shown; and user space is told that what it
+/// It holds no lock and no reference, so that a reader that stops reading blocks nothing: neither the
+/// device, which may be deleted meanwhile, nor a peer. A peer has a number that grows from peer
+/// to peer and is never used again, and so has an allowed IP. After additions and removals between
+/// two messages the dump finds the next that it has not shown; and user space is told that what it
 /// got was never true at one time.
 pub(super) struct GetDevice {
     /// The device's index in the namespace of the socket.

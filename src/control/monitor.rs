@@ -48,7 +48,7 @@ static OPERATIONS: [Operation; 2] = [
 
 static GROUPS: [Group; 1] = [Group::admin(c"peers")];
 
-/// The number of the group of those to whom is told what happens to peers.
+/// The number of the multicast group in which notifications of peers are sent.
 const PEERS: u32 = 0;
 
 /// The longest name of a device, without its NUL.
@@ -181,7 +181,7 @@ pub(crate) fn has_listeners(netdev: &NetDevice) -> bool {
     FAMILY.has_listeners(PEERS, netdev)
 }
 
-/// Tells all who listen, in the namespace that the link is in, a piece of news. Context: process context.
+/// Sends a notification to the group in the namespace that the link is in. Context: process context.
 pub(crate) fn tell(peer: &RcuArc<Peer>, news: News, moved_from: Option<SocketAddr>) {
     let command = match news {
         News::New => wg_monitor_cmd_WG_MONITOR_CMD_PEER_NEW_NTF,

@@ -54,7 +54,7 @@ fn tell_of(peer: &RcuArc<Peer>) {
     let (device, news) = (&peer.device, &peer.news);
     let now = timer::monotonic_ns();
     let told_at = news.told_at.load(Relaxed);
-    // Of who is gone there will be no other news.
+    // Of a removed peer there will be no other news.
     if told_at != 0 && now.saturating_sub(told_at) < NSEC_PER_SEC && !peer.is_removed() {
         device.news.later.enqueue(peer);
         let in_a_second = timer::jiffies().wrapping_add(timer::seconds(1));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bounce buffers: a message that others could change is copied into one, and decrypted from there.
+//! Bounce buffers: a message that other contexts could change is copied into one, and decrypted from there.
 
 #![forbid(unsafe_code)]
 

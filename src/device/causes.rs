@@ -118,9 +118,9 @@ causes! {
     HandshakeQueueFull = c"rx_handshake_queue_full": FullRing;
     /// The sender does not know our public key.
     BadMac1 = c"rx_handshake_bad_mac1": SkbCsum;
-    /// Under load, a sender who has not shown its address is sent a cookie.
+    /// Under load, a sender that has not shown its address is sent a cookie.
     CookieWanted = c"rx_handshake_cookie_wanted": FullRing;
-    /// A sender who has shown its address sends more than its share.
+    /// A sender that has shown its address sends more than its share.
     RateLimited = c"rx_handshake_rate_limited": FullRing;
     /// A response, or a cookie reply, for an index that we have not given out.
     HandshakeUnknownIndex = c"rx_handshake_unknown_index": SkbCsum;

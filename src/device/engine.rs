@@ -141,7 +141,7 @@ impl Engine {
         let _ = self.helping.fetch_sub(1, Relaxed);
     }
 
-    /// Returns what the CPU has of its own where this runs; it may move to another, whose own that is, too, then.
+    /// Returns the data of the CPU that this runs on. It stays valid if the caller migrates to another CPU meanwhile.
     #[inline]
     pub(crate) fn local(&self) -> Result<&Local> {
         let here = kernel::cpu::CpuId::current().as_u32();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is told of peers as it happens: when, to whom, and how often.
+//! What is told of peers as it happens: when, in which namespace, and how often.
 //!
 //! What is to be told is a state, not a list: a bit for each kind of news of a peer. A work item of the device tells it,
 //! with what is so then. A peer of which something was told less than a second ago waits until the device's timer
@@ -60,10 +60,10 @@ impl News {
     }
 }
 
-/// What peers wait for of whom something is to be told.
+/// The list of peers of which something is to be told.
 pub(crate) struct Now;
 
-/// What peers wait for of whom something is to be told when a second is over.
+/// The list of peers of which something is to be told when a second is over.
 pub(crate) struct Later;
 
 /// What is to be told of a peer.
@@ -118,7 +118,7 @@ impl PeerNews {
     }
 }
 
-/// The peers of a device of whom something is to be told.
+/// The peers of a device of which something is to be told.
 #[pin_data]
 pub(crate) struct DeviceNews {
     #[pin]

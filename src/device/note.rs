@@ -15,7 +15,7 @@ use crate::{
     rcu::RcuArc,
 };
 
-/// Something has happened to a peer, which is told to those who listen.
+/// Something has happened to a peer, of which a notification is sent if a socket listens.
 ///
 /// Context: any but hard interrupts.
 pub(crate) fn note(peer: &RcuArc<Peer>, news: News) {
@@ -35,7 +35,7 @@ fn note_from(peer: &RcuArc<Peer>, news: News, from: Option<SocketAddr>) {
     if news == News::Deleted {
         generations.removal = generation;
     }
-    // Under the lock: who has seen the device's number sees the peer's.
+    // Under the lock: a dump that has seen the device's number sees the peer's.
     peer.news.generation.store(generation, Relaxed);
     drop(generations);
     if !device.engine.has_listeners(&device.netdev) {

@@ -225,7 +225,7 @@ impl Peer {
     /// Returns whether the peer is in use: whether its device is up, and it has not been removed.
     ///
     /// What is done for a peer in use must be done in softirq or under the lock of [`Self::exchange`]:
-    /// who takes it out of use waits for the former and then takes the latter.
+    /// what takes it out of use waits for the former (a grace period) and then takes the latter.
     #[inline]
     pub(crate) fn is_in_use(&self) -> bool {
         self.device.netdev.is_running() && !self.is_removed()
@@ -248,8 +248,8 @@ impl Peer {
         may_follow(last, timer::coarse_boottime_ns())
     }
 
-    /// Notes that an initiation is being sent, if one may be. Returns whether it may; of several who
-    /// ask at once, only one may.
+    /// Notes that an initiation is being sent, if one may be. Returns whether it may; of several
+    /// callers at once, only one may.
     pub(crate) fn begin_initiation(&self) -> bool {
         let last = self.last_sent_handshake.load(Relaxed);
         let now = timer::coarse_boottime_ns();

@@ -86,7 +86,7 @@ pub(crate) fn enqueue_handshake(
 ///
 /// Context: process context or softirq.
 pub(crate) fn schedule(device: &RcuArc<Device>) {
-    // More than one for each CPU would only take time from others, data above all.
+    // More than one for each CPU would only take time from other work, data above all.
     let most = cpu::online_count();
     let queue = &device.engine.handshake;
     device.handshake_workers.schedule_next(most, queue, device);

@@ -20,8 +20,8 @@ impl Device {
         self.fwmark.load(Relaxed)
     }
 
-    /// Finds the peer that has an address among its allowed IPs: whom packets to it are for, and who
-    /// may send packets from it.
+    /// Finds the peer that has an address among its allowed IPs: packets to the address are sent to
+    /// that peer, and packets from it are accepted of that peer only.
     #[inline]
     pub(crate) fn peer_of<'g>(
         &'g self,

@@ -90,7 +90,7 @@ pub(super) fn read<'a>(
 }
 
 /// Decides about a message with a valid `mac1` under load (section 5.4.7): only senders that show by `mac2` that they receive
-/// at their address are served, and each of those only so often. Others get the cookie that they need for that, as many as may
+/// at their address are served, and each of those only so often. Other senders get the cookie that they need for that, as many as may
 /// be sent. Returns why the message is dropped, if it is.
 ///
 /// Context: any but hard interrupts.

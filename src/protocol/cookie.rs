@@ -5,7 +5,7 @@
 //!
 //! `mac1` proves that a sender knows the responder's public key; without it a message is ignored.
 //! A responder under load also wants `mac2`, keyed by a cookie that it sent to the sender's address
-//! before, so that only senders who own their address cost it curve operations, and those can be
+//! before, so that only senders that own their address cost it curve operations, and those can be
 //! rate limited.
 //!
 //! Times are nanoseconds of a monotonic clock, given by the caller, as is the locking.

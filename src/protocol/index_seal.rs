@@ -9,8 +9,8 @@
 //! no second table is needed.
 //!
 //! It is a four-round Feistel network over two halves of 16 bits, with the kernel's HSipHash under a secret
-//! key as the function of each round. Who could undo it would learn from the indices that it is given how
-//! many handshakes all others make.
+//! key as the function of each round. A peer that could undo it would learn from the indices that it is given how
+//! many handshakes all other peers make.
 
 #![forbid(unsafe_code)]
 

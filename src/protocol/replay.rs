@@ -42,7 +42,7 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// Adds what became of others.
+    /// Adds what became of other messages.
     pub(crate) fn add(&mut self, other: &Self) {
         self.received = self.received.saturating_add(other.received);
         self.lost = self.lost.saturating_add(other.lost);
@@ -139,7 +139,7 @@ impl ReplayWindow {
         self.path
     }
 
-    /// What became of all messages, now that no others are awaited.
+    /// What became of all messages, now that no more are awaited.
     pub(crate) fn path_at_end(&self) -> Path {
         let front = self.next.saturating_sub(1) / WORD_BITS;
         let first = (front + 1).saturating_sub(HORIZON);

@@ -89,7 +89,7 @@ impl Deadline {
         self.get().is_some()
     }
 
-    /// Takes no cache line from others if there is nothing to clear.
+    /// Takes no cache line from other CPUs if there is nothing to clear.
     fn clear(&self) {
         if self.is_set() {
             self.0.store(Self::NONE, Relaxed);

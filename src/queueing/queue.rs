@@ -14,12 +14,12 @@
 //! whenever the first job is done and no other owner delivers; a helper ([`OrderedQueue::help`]) does not. All of this is
 //! decided under one lock, and so is the only rule that keeps a job from being forgotten:
 //!
-//! > Unless a worker is at it, who puts in a job, or leaves, schedules an owner.
+//! > Unless a worker is at it, the context that puts in a job, and the worker that leaves, schedule an owner.
 //!
-//! "At it" is, for a job that waits, any worker; and for a first job that is done, who delivers: each looks again before
-//! it leaves. Whether one is scheduled is one bit, `scheduled`: set by
-//! who has to schedule an owner, in whatever way (it may be that one itself, now or later, or a helper first), and cleared
-//! by the next worker that comes. Until then no other needs to.
+//! "At it" is, for a job that waits, any worker; and for a first job that is done, the owner that delivers: each looks again
+//! before it leaves. Whether one is scheduled is one bit, `scheduled`: set by the context that has to schedule an owner (it may
+//! run one itself, now or later, or schedule a helper first), and cleared by the next worker that comes. Until then no other
+//! context schedules one.
 //!
 //! The queue has a home for as long as there is anything in it: the CPU that put in the first job. Where it matters
 //! which CPU delivers, owners come on that one only. A queue that holds too much moves to the CPU that puts in more.
@@ -97,7 +97,7 @@ struct State<J: Job> {
     settled: Option<u32>,
 }
 
-/// What is to be done after a job was put in, or by who leaves.
+/// What is to be done after a job was put in, or by a worker that leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing: a worker is at it, or an owner is scheduled.

@@ -90,7 +90,7 @@ impl Staged {
 
     /// Begins to move all packets, unless there are none, or another CPU is doing that.
     ///
-    /// The caller then looks again when it has finished: others rely on that. Context: softirqs
+    /// The caller then looks again when it has finished: contexts that add a packet meanwhile rely on that. Context: softirqs
     /// disabled until then.
     pub(crate) fn begin_moving(&self) -> Option<Moving<'_>> {
         let mut waiting = self.waiting.lock();

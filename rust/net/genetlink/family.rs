@@ -133,7 +133,7 @@ impl Family {
         }
     }
 
-    /// Sends a message to all in a namespace who have joined the group of this number.
+    /// Sends a message to all sockets in a namespace that have joined the group of this number.
     ///
     /// To be called between [`Self::register`] and the end of the [`Registration`]. Context: process context, may
     /// sleep. Errors: `ENOMEM`, those of `write`, `ESRCH` if no socket listens, `ENOBUFS` if one has no room.

@@ -110,7 +110,7 @@ impl SkBuff<DatagramIn> {
         if end > room {
             return None;
         }
-        // SAFETY: The bytes are in pages of which this buffer's fragment is the only user, so nobody but who has the
+        // SAFETY: The bytes are in pages of which this buffer's fragment is the only user, so only the owner of the
         // buffer reads or writes them.
         Some(unsafe { core::slice::from_raw_parts_mut(first.add(from), end - from) })
     }

@@ -111,7 +111,7 @@ impl PagePool {
         Ok(Self(NonNull::new(pool).ok_or(ENOMEM)?))
     }
 
-    /// Allocates a fragment, with whatever the memory held before: who sends any of it must write that first.
+    /// Allocates a fragment, with what the memory held before: the caller must write what it sends.
     ///
     /// Context: any but hard interrupts. Errors: `ENOMEM`, also if it is longer than [`PageFrag::MAX`].
     pub(crate) fn alloc(&mut self, len: usize) -> Result<PageFrag> {

@@ -77,7 +77,7 @@ fn cookies_belong_to_address_port_and_time() {
         }
     }
     let old = secret.cookie_for(&senders[0], start + COOKIE_SECRET_LIFETIME - 1);
-    // A clock that was read before somebody else made the secret.
+    // A clock that was read before another CPU made the secret.
     assert!(old == secret.cookie_for(&senders[0], start - 1));
     let new = secret.cookie_for(&senders[0], start + COOKIE_SECRET_LIFETIME);
     assert!(old != new);

@@ -279,7 +279,7 @@ fn who_does_not_own_the_static_key_is_refused() {
         pair.theirs.accept_initiation(&pair.responder, opened, 0),
         Err(Rejected::NotAuthentic)
     );
-    // An initiation for somebody else does not open at all.
+    // An initiation for another device does not open at all.
     let initiation = pair.initiate(1);
     assert!(open_initiation(&mallory, &initiation).is_none());
 }
@@ -324,7 +324,7 @@ fn a_new_identity_makes_new_secrets() {
     pair.ours.identity_changed();
     assert_eq!(pair.ours.state(), State::Idle);
     pair.theirs = Handshake::new(pair.initiator.public(), &Secret::zero());
-    // Made with the old identity: opens, but is somebody else's.
+    // Made with the old identity: opens, but is another peer's.
     assert_eq!(pair.accept(&initiation, 0), Err(Rejected::NotAuthentic));
     let (ours, theirs) = pair.shake(3);
     assert_keys_fit(&ours, &theirs);

@@ -2,7 +2,7 @@
 
 //! RCU: readers, and callbacks that wait for those that were there when they were handed in.
 //!
-//! They run when somebody waits for a grace period, and what they hand in waits for the next one, as
+//! They run when a thread waits for a grace period, and what they hand in waits for the next one, as
 //! in the kernel.
 
 use std::collections::BTreeSet;

@@ -12,7 +12,7 @@ use loom::thread;
 
 const ALIVE: u32 = 0xa11fe;
 
-/// A value that notes its end. loom tells when somebody looks while that is written, or could.
+/// A value that notes its end. loom tells when a thread reads it while that is written, or could.
 struct Canary {
     number: u32,
     state: UnsafeCell<u32>,
@@ -42,7 +42,7 @@ impl Drop for Canary {
     }
 }
 
-/// Somebody reads while the value is replaced, and its memory is freed.
+/// A thread reads while the value is replaced, and its memory is freed.
 fn while_replaced(read: impl Fn(&RcuSlot<Canary>) + Send + Sync + Copy + 'static) {
     explore(3, move || {
         let slot = Arc::new(RcuSlot::new(Some(Canary::new(1))));
