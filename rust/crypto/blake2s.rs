@@ -12,7 +12,7 @@ use crate::{bindings, crypto::secret::keep_writes};
 
 /// BLAKE2s with an output of `OUT` bytes, keyed or not, of a message in pieces.
 ///
-/// Not `Clone`, so that no copy of a keyed state goes about. The state is overwritten when dropped.
+/// Not `Clone`, so that no copy of a keyed state goes about unseen. The state is overwritten when dropped.
 pub(crate) struct Blake2s<const OUT: usize>(bindings::blake2s_ctx);
 
 impl<const OUT: usize> Blake2s<OUT> {
@@ -63,6 +63,12 @@ impl<const OUT: usize> Blake2s<OUT> {
         // of the length given.
         unsafe { bindings::blake2s_update(&raw mut self.0, piece.as_ptr(), piece.len()) };
         self
+    }
+
+    /// A copy, for one of several messages that begin with the same.
+    #[inline]
+    pub(crate) fn fork(&self) -> Self {
+        Self(self.0)
     }
 
     /// Ends the message and writes its hash or MAC.

@@ -18,6 +18,7 @@ use crate::{
     protocol::messages::UNDER_LOAD_QUEUED,
     queueing::handshakes::Standing,
     rcu::{RcuArc, RcuArcBorrow},
+    timer,
 };
 
 /// How many CPUs make handshakes for one device at once.
@@ -55,11 +56,13 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
 }
 
 impl Device {
-    /// Returns whether handshakes are under load: too many wait now, or waited a moment ago. Context: any but hard
-    /// interrupts.
+    /// Returns whether handshakes are under load: too many wait now, or waited a moment ago. To be asked with a message
+    /// at hand, which counts, too, and is not in the queue. Context: any but hard interrupts.
     pub(crate) fn is_under_load(&self) -> bool {
-        let waiting = self.handshakes.lock().len();
-        self.engine.is_under_load(waiting >= UNDER_LOAD_QUEUED)
+        let now = timer::coarse_boottime_ns();
+        let others = self.handshakes.lock().load(now);
+        self.engine
+            .is_under_load(others.saturating_add(1) >= UNDER_LOAD_QUEUED)
     }
 }
 

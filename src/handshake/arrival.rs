@@ -75,7 +75,11 @@ fn standing_of(
     if !device.is_under_load() {
         return Ok(Standing::Unproven);
     }
-    passes_under_load(device, &identity, message, &from)?;
+    if let Err(cause) = passes_under_load(device, &identity, message, &from) {
+        let now = timer::coarse_boottime_ns();
+        device.handshakes.lock().turned_away(now);
+        return Err(cause);
+    }
     Ok(Standing::Proven)
 }
 

@@ -69,10 +69,10 @@ pub(crate) const ERASE_KEYS_AFTER: u64 = 3 * REJECT_AFTER_TIME;
 pub(crate) const INITIATION_INTERVAL: u64 = NSEC_PER_SEC / 50;
 /// A responder's cookie secret lives this long, in nanoseconds.
 pub(crate) const COOKIE_SECRET_LIFETIME: u64 = 120 * NSEC_PER_SEC;
-/// A responder under load sends at most this many cookies ...
-pub(crate) const COOKIES_A_PERIOD: u32 = 48;
-/// ... in this time, in nanoseconds: 12,000 in a second.
-pub(crate) const COOKIE_PERIOD: u64 = NSEC_PER_SEC / 250;
+/// A responder under load sends one cookie in this time in the long run, in nanoseconds ...
+pub(crate) const COOKIE_INTERVAL: u64 = NSEC_PER_SEC / 10_000;
+/// ... and at most this many at once: one for each message that may wait.
+pub(crate) const COOKIES_AT_ONCE: u64 = MAX_QUEUED_HANDSHAKES as u64;
 /// A received cookie is used this long: the secret's lifetime less 5 s for the way, in nanoseconds.
 pub(crate) const COOKIE_USE_TIME: u64 = COOKIE_SECRET_LIFETIME - 5 * NSEC_PER_SEC;
 /// Packets held per peer while it has no session.
@@ -120,6 +120,11 @@ impl Kind {
             _ => return None,
         };
         fits.then_some(kind)
+    }
+
+    /// The first four bytes of a message.
+    pub(crate) const fn to_bytes(self) -> [u8; 4] {
+        (self as u32).to_le_bytes()
     }
 
     /// How long a handshake message is; `None` for data.

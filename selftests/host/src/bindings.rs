@@ -23,6 +23,7 @@ pub(crate) struct chacha_state {
 
 /// `struct blake2s_ctx` of `include/crypto/blake2s.h`.
 #[allow(non_camel_case_types)]
+#[derive(Clone, Copy)]
 pub(crate) struct blake2s_ctx {
     pub(crate) h: [u32; 8],
     pub(crate) t: [u32; 2],
