@@ -13,6 +13,7 @@ import struct
 import time
 
 from lib import finish, note, observe
+import busy
 from netlink import run
 from wgpeer import COOKIE, RESPONSE, Key, Peer, mac, with_macs
 from wgscene import DATA_HEARD, End, Scene, b64, udp_socket
@@ -54,25 +55,16 @@ MESSAGE = junk()
 
 def burst(count, message=MESSAGE, sock=flooder, measure=None):
     """So many messages are queued before any of them is handled. Then something is measured."""
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
-    try:
-        while count:
-            now = min(count, 60)
-            sock.sendmsg([message * now], [(17, 103, struct.pack("=H", len(message)))])
-            count -= now
+    with busy.no_work_items():
+        busy.burst(sock, [message] * count)
         if measure:
             measure()
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
-# Brings the device under load for a second: more than 512 wait, although some are handled while the last come in.
-FLOOD = 1500
 
 
 def load():
+    """Brings the device under load for a second."""
     hear(flooder, 0)
-    burst(FLOOD)
+    burst(600)
     hear(flooder)
 
 
@@ -198,7 +190,7 @@ def volley(senders, pause=0.0):
         peer.cookie = cookie
         messages.append((sock, peer.initiation()))
     socks = {sock for _, sock, _ in senders}
-    burst(FLOOD)
+    burst(600)
     time.sleep(0.1)
     for sock in socks:
         hear(sock, 0)
@@ -291,7 +283,7 @@ for number in range(2000):
     # A sender of its own, with its cookie.
     sock = udp_socket("10.9.%d.%d" % (128 + number // 250, 1 + number % 250), 9000, buffer=4096)
     if number % 50 == 0:
-        burst(FLOOD)
+        burst(600)
         time.sleep(0.08)
     peer = crowd[number % len(crowd)]
     peer.cookie = None
