@@ -13,6 +13,7 @@ import struct
 import time
 
 from lib import finish, note, observe
+import busy
 from netlink import run
 from wgpeer import COOKIE, RESPONSE, Key, Peer, mac, with_macs
 from wgscene import DATA_HEARD, End, Scene, b64, udp_socket
@@ -54,16 +55,10 @@ MESSAGE = junk()
 
 def burst(count, message=MESSAGE, sock=flooder, measure=None):
     """So many messages are queued before any of them is handled. Then something is measured."""
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
-    try:
-        while count:
-            now = min(count, 60)
-            sock.sendmsg([message * now], [(17, 103, struct.pack("=H", len(message)))])
-            count -= now
+    with busy.no_work_items():
+        busy.burst(sock, [message] * count)
         if measure:
             measure()
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def load():
