@@ -32,6 +32,7 @@ mod protocol {
 }
 #[path = "../../../src/queueing"]
 mod queueing {
+    pub(crate) mod handshakes;
     pub(crate) mod ring;
 }
 
@@ -51,6 +52,7 @@ mod bindings;
 mod compat {
     pub(crate) use kernel::sync::rcu::rcu_barrier;
 }
+mod net;
 #[allow(dead_code)]
 mod slab;
 mod sync {

@@ -9,6 +9,7 @@ mod coalesce;
 mod cookie;
 mod crypto;
 mod fuzz;
+mod handshakes;
 mod index_seal;
 mod messages;
 mod noise;
