@@ -34,11 +34,11 @@ setup: ## the build environment and the kernel, which the other targets make whe
 demo: setup module ## the picture that WireGuard is explained with, live in a virtual machine
 	@scripts/vm --timeout 600 -- selftests/demo/demo.sh
 
-# (One of them is about arm64.)
+# (One of them is about arm64. The root of its machine is made when it begins.)
 .PHONY: test
 test: ## all tests
 	@scripts/kernel --check
-	@env -u KVER ARCH=arm64 scripts/setup --environment
+	@env -u KVER ARCH=arm64 scripts/setup --tools
 	@selftests/run
 
 .PHONY: test-debug

@@ -52,7 +52,7 @@ says "top without a terminal" 'top needs a terminal' "$program" top
 chapter "A tunnel: ours, a router, and wireguard-go"
 quiet_kernel_begin
 keys absent
-check "the scene is built" build_the_scene || finish
+check "the scene is built" build_the_scene wireguard-go || finish
 
 chapter "watch"
 # watching NAME ARGUMENT...: in the background, with what it says in files; ready when this returns.

@@ -31,8 +31,8 @@ for endpoint in 10.1.0.2:2000 '[fd01::2]:2000'; do
 	on a wg set wg0 peer "${public[b]}" endpoint "$endpoint" allowed-ips 10.2.0.2/32,fd02::2/128
 	check "IPv4" on a ping -q -c 3 -i 0.2 -W 5 10.2.0.2
 	check "IPv6, with fragments" on a ping -q -c 3 -i 0.2 -W 5 -s 4000 fd02::2
-	check_prints "TCP there" 'Mbit/s' iperf a -c 10.2.0.2 -t 1
-	check_prints "and back" 'Mbit/s' iperf a -c fd02::2 -t 1 -R
+	check_prints "TCP there" 'Mbit/s' iperf a -c 10.2.0.2 -n 2M
+	check_prints "and back" 'Mbit/s' iperf a -c fd02::2 -n 2M -R
 done
 
 chapter "The end"
