@@ -37,6 +37,9 @@ def leave(words, before):
     scene.say(message)
     first = scene.hear(5, lambda packet: scene.open(session, packet) is not None)
     packets = [first] + scene.fence(session) if first else []
+    # On a busy machine the fence, an answer of another processor, overtakes what one has still to hand to the cable.
+    while packets and (late := scene.hear(0.5)):
+        packets.append(late)
     numbers, lengths, counters = [], [], []
     for packet in packets:
         plain = scene.open(session, packet)
