@@ -10,17 +10,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from guest import iperf3_server, load, results, run, unload  # noqa: E402
 
 
-def nothing_in_rcus_way():
-    """What would make grace periods long by chance, with any module.
-
-    khugepaged has the lowest priority: preempted in the middle of reading, on a processor that has other things to do, it is
-    waited for until that has time. RCU's own threads wait for the program on processor 1 if they happen to be there."""
-    with open("/sys/kernel/mm/transparent_hugepage/enabled", "w") as file:
-        file.write("never")
-    for process in run("pgrep", "^rcu_(preempt|sched|exp_)").split():
-        run("chrt", "--fifo", "--pid", "51", process)
-
-
 @contextlib.contextmanager
 def bulk_and_held_processor(hosts):
     """Bulk goes from host a to host b, and a program computes on processor 1. Everything else is on processor 0."""

@@ -13,6 +13,7 @@ import collections
 import ctypes
 import errno
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -120,6 +121,64 @@ def singles(t, host):
     single.try_all("going down", lambda: links.up(DEVICE, False), lambda: links.up(DEVICE), least=0)
     single.try_all("deleting the link", lambda: links.delete(DEVICE), lambda: links.add(DEVICE), least=0)
     t.ok(single.total > 50, "that were many (%d)" % single.total)
+
+
+class Undone:
+    """How often a device was registered, and that undone, by the module itself."""
+    TRACING = "/sys/kernel/tracing/"
+
+    def __init__(self):
+        run("sh", "-c", "mountpoint -q %s || mount -t tracefs tracefs %s" % (self.TRACING, self.TRACING))
+        self.start, self.end = injection.text()
+        self.write("kprobe_events", "p:undone/unregister unregister_netdevice_queue caller=+0($stack):x64")
+        self.write("events/undone/unregister/enable", "1")
+
+    def write(self, file, words):
+        with open(self.TRACING + file, "w") as out:
+            out.write(words)
+
+    def close(self):
+        with open(self.TRACING + "trace") as trace:
+            callers = [int(caller, 16) for caller in re.findall(r" unregister: .* caller=(0x[0-9a-f]+)", trace.read())]
+        self.write("events/undone/unregister/enable", "0")
+        self.write("kprobe_events", "")
+        return sum(self.start <= caller < self.end for caller in callers)
+
+
+def areas():
+    """The kernel's areas of adjacent addresses that are not stacks: [(size, who made it)]."""
+    with open("/proc/vmallocinfo") as file:
+        each = (line.split() for line in file)
+        return sorted((int(words[1]), words[2]) for words in each if "vmalloc" in words and not words[2].startswith("dup_task_struct"))
+
+
+def half_way(t, host):
+    """All memory ends while a link is being made, sooner and later."""
+    t.chapter("A link that comes to nothing half-way")
+    links = host.links
+    t.equal(links.delete(DEVICE), 0, "there is no link")
+    before, undone, errors, left = areas(), Undone(), [], []
+    for kilobytes in range(0, 2000):
+        # The table of senders is large, and thus an area of its own.
+        injection.begin(100, order=3, after=kilobytes << 10)
+        error = links.add(DEVICE)
+        injection.end()
+        errors.append(error)
+        if error == 0:
+            break
+        with in_netns(host.name):
+            if DEVICE in (name for _, name in socket.if_nameindex()):
+                left.append(kilobytes)
+    during = areas()
+    t.note("with so many errors: %s" % {errno.errorcode.get(error, error): errors.count(error) for error in set(errors)})
+    t.equal(errors[-1], 0, "when there is enough, a link is there")
+    t.equal(set(errors) - {0, errno.ENOMEM, *NO_LINK}, set(), "with less it was refused")
+    t.equal(left, [], "and was not there")
+    count = undone.close()
+    t.ok(count > 0, "some were registered by then, which the module has undone (%d)" % count)
+    t.ok(before != during, "a link has areas of memory (%s)" % [area for area in during if area not in before])
+    t.equal(links.delete(DEVICE), 0, "the link is deleted")
+    t.ok(until(10, lambda: areas() == before), "and with it all that the others had has gone", "%s, then %s" % (before, areas()))
 
 
 def ping(count=1, patience=2):
@@ -304,6 +363,7 @@ def main():
     hosts = [Host("f0"), Host("f1")]
     if "single" in halves:
         singles(t, hosts[0])
+        half_way(t, hosts[0])
     if "shares" in halves:
         shares(t, seconds, hosts)
 

@@ -52,16 +52,17 @@ def confine(start, end):
     write("fail_page_alloc", "ignore-gfp-highmem", "N")
 
 
-def begin(percent, shown=False, order=None):
+def begin(percent, shown=False, order=None, after=None):
     """From now on so many of a hundred allocations fail; `shown`: a few a second with their stacks in the kernel's log. `order`:
-    only those of two to its power adjacent pages, or more."""
+    only those of two to its power adjacent pages, or more. `after`: and smaller ones, when so many bytes of them were had."""
     write("fail_page_alloc", "min-order", order or 0)
     for injector in INJECTORS:
         write(injector, "verbose_ratelimit_interval_ms", 100)
         write(injector, "verbose_ratelimit_burst", 1)
         write(injector, "verbose", 2 if shown else 0)
         write(injector, "times", MANY)
-        if injector == "fail_page_alloc" or order is None:
+        write(injector, "space", after or 0 if injector == "failslab" else 0)
+        if injector == "fail_page_alloc" or order is None or after is not None:
             write(injector, "probability", percent)
 
 

@@ -30,37 +30,69 @@ def _fair_server(cpu, runtime):
         file.write(str(runtime * 1_000_000))
 
 
+def nothing_in_rcus_way():
+    """Grace periods wait for nobody who does not get a processor that is held.
+
+    khugepaged has the lowest priority: preempted in the middle of reading, on a processor that has other things to do, it is
+    waited for until that has time. RCU's own threads wait for the processor that is held if they happen to be there."""
+    huge = "/sys/kernel/mm/transparent_hugepage/enabled"
+    if os.path.exists(huge):
+        with open(huge, "w", encoding="ascii") as file:
+            file.write("never")
+    threads = subprocess.run(["pgrep", "^rcu_(preempt|sched|exp_)"], stdout=subprocess.PIPE, check=True).stdout.split()
+    for thread in threads:
+        os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(51))
+
+
+@contextlib.contextmanager
+def held(cpus, before=lambda: None):
+    """Each of these processors is held by a process that does this there and then computes: nobody but interrupts, softirqs and who has
+    a higher priority gets it, however long it takes."""
+    children = []
+    for cpu in cpus:
+        _fair_server(cpu, 0)
+    try:
+        for cpu in cpus:
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.sched_setaffinity(0, {cpu})
+                    _at_once(10)
+                    before()
+                    os.write(writer, b"x")
+                    while True:
+                        pass
+                finally:
+                    os._exit(1)
+            children.append(pid)
+            os.close(writer)
+            if not os.read(reader, 1):
+                raise RuntimeError("the process that was to hold processor %d has ended" % cpu)
+            os.close(reader)
+        yield
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for cpu in cpus:
+            _fair_server(cpu, 50)
+
+
 @contextlib.contextmanager
 def no_work_items():
     """Nobody but the caller, interrupts and softirqs gets a processor, however long it takes."""
     here, *others = cpus = sorted(os.sched_getaffinity(0))
-    children = []
-    for cpu in cpus:
-        _fair_server(cpu, 0)
+    _fair_server(here, 0)
     os.sched_setaffinity(0, {here})
     try:
-        for cpu in others:
-            reader, writer = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                os.sched_setaffinity(0, {cpu})
-                _at_once(10)
-                os.write(writer, b"x")
-                while True:
-                    pass
-            children.append(pid)
-            os.read(reader, 1)
-            os.close(reader), os.close(writer)
-        _at_once(20)
-        yield
+        with held(others):
+            _at_once(20)
+            yield
     finally:
         _at_once(0)
-        for pid in children:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
         os.sched_setaffinity(0, cpus)
-        for cpu in cpus:
-            _fair_server(cpu, 50)
+        _fair_server(here, 50)
 
 
 def has_plug():
