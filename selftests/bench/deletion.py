@@ -14,7 +14,6 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from busy import nothing_in_rcus_way  # noqa: E402
 from guest import Failed, Hosts, main, run, say, seconds  # noqa: E402
 from held import bulk_and_held_processor, traffic, turns  # noqa: E402
 from netlink import NLM_F_ACK, Links, attribute, in_netns  # noqa: E402

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from busy import nothing_in_rcus_way  # noqa: E402
 from guest import iperf3_server, load, results, run, unload  # noqa: E402
 
 

@@ -13,7 +13,6 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from busy import nothing_in_rcus_way  # noqa: E402
 from guest import Failed, Hosts, main, say, settle_in  # noqa: E402
 from held import bulk_and_held_processor, traffic, turns  # noqa: E402
 
