@@ -360,7 +360,9 @@ unplanted = {"tx_drop_no_memory", "rx_drop_no_memory"}
 if has_plug():
     _, before = messages()
     count = dropped("more data messages than can wait, in one go", "rx_drop_queue_full", "decryption-queue-full", many_in, count=None).get("rx_drop_queue_full", 0)
-    checks.ok(0 < count == 2400 - (messages()[1] - before), "the others were received", "%d dropped, %d received" % (count, messages()[1] - before))
+    # An instrumented kernel takes so long for each that they are not collected for a poll, and none waits.
+    checks.ok((count or injection.available()) and count == 2400 - (messages()[1] - before), "the others were received",
+              "%d dropped, %d received" % (count, messages()[1] - before))
 else:
     checks.note("left out: messages in one go, as this kernel has no sch_plug")
     unplanted.add("rx_drop_queue_full")
@@ -448,7 +450,8 @@ def down_amid_strangers():
 
 
 count = dropped("handshakes wait when the link goes down", {"rx_drop_purged": None, "rx_handshake_not_authentic": None}, None, down_amid_strangers)
-checks.ok("rx_drop_purged" in count and sum(count.values()) == 400, "some were handled before, and all are counted", str(count))
+# With an instrumented kernel it takes so long to go down that all may be handled.
+checks.ok(("rx_drop_purged" in count or injection.available()) and sum(count.values()) == 400, "some were handled before, and all are counted", str(count))
 
 
 def set_key(private):
@@ -462,7 +465,8 @@ def another_key():
         set_key(device_key.private)
         before = ethtool()["rx_handshake_too_late"]
         first.send(peer.initiation())
-        time.sleep(random.random() * 0.004)
+        # A millisecond or two, or far longer with an instrumented kernel.
+        time.sleep(random.random() ** 4 * 0.2)
         set_key(other_key)
         time.sleep(0.05)
         if ethtool()["rx_handshake_too_late"] != before:
