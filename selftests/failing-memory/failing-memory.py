@@ -156,7 +156,7 @@ def half_way(t, host):
     """All memory ends while a link is being made, sooner and later."""
     t.chapter("A link that comes to nothing half-way")
     links = host.links
-    t.equal(links.delete(DEVICE), 0, "there is no link")
+    t.ok(links.delete(DEVICE) in (0, errno.ENODEV), "there is no link")
     before, undone, errors, left = areas(), Undone(), [], []
     for kilobytes in range(0, 2000):
         # The table of senders is large, and thus an area of its own.
@@ -232,8 +232,13 @@ def no_pages(t):
     def gaps(seen):
         return [(counter, after) for (counter, count), (after, _) in zip(seen, seen[1:]) if counter + count != after]
 
+    def are_together(seen):
+        """Several in a buffer: how many, the rate decides, which is low with an instrumented kernel."""
+        # Keepalives are alone.
+        return sum(count for _, count in seen if count > 1) == segments
+
     together = send()
-    t.equal([count for _, count in together if count > 1], [segments], "with memory %d messages leave together" % segments)
+    t.ok(are_together(together), "with memory %d messages leave together" % segments, together)
     # Slabs do with fewer, even with all that is put around their objects here.
     injection.begin(100, order=3)
     single = send()
@@ -241,7 +246,7 @@ def no_pages(t):
     t.ok(failed["fail_page_alloc"] > 0 and failed["failslab"] == 0, "then the pages for that fail (%s)" % failed)
     t.ok(len(single) >= segments and all(count == 1 for _, count in single), "the messages leave one by one", single)
     again = send()
-    t.equal([count for _, count in again if count > 1], [segments], "with memory again they leave together")
+    t.ok(are_together(again), "with memory again they leave together", again)
     t.equal(gaps(together + single + again), [], "and no counter was left out")
     sender.close()
     raw.close()
