@@ -34,7 +34,10 @@ use crate::{
         },
         replay::ReplayWindow,
     },
-    queueing::{queue::Next, stages::Decrypted},
+    queueing::{
+        queue::{Next, Refused},
+        stages::Decrypted,
+    },
     rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
@@ -133,7 +136,12 @@ fn data(
         // Who brings more while a full job waits works, too.
         Ok(enqueued) if enqueued.is_new && enqueued.waiting > 1 => helper::help::<Open>(peer, 1),
         Ok(_) => (),
-        Err(sealed) => drop_of_peer(peer, Cause::DecryptionQueueFull, sealed.datagrams),
+        Err(Refused::Full(sealed)) => {
+            drop_of_peer(peer, Cause::DecryptionQueueFull, sealed.datagrams)
+        }
+        Err(Refused::NoMemory(sealed)) => {
+            drop_of_peer(peer, Cause::NoMemoryReceiving, sealed.datagrams)
+        }
     }
     is_flooded
 }

@@ -33,7 +33,7 @@ use crate::{
         DATA_MIN_LEN, MAX_QUEUED_PACKETS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME,
     },
     queueing::{
-        queue::{Enqueued, Next, OrderedQueue},
+        queue::{Enqueued, Next, OrderedQueue, Refused},
         stages::{Encapsulated, Outgoing},
     },
     rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
@@ -278,15 +278,16 @@ fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<Pack
     }
 }
 
-/// Puts packets into their peer's queue. If there is no room, they are dropped. Context: softirqs disabled.
+/// Puts packets into their peer's queue. If there is no room or memory, they are dropped. Context: softirqs disabled.
 fn enqueue(input: Packets) -> Option<Enqueued> {
     let keypair = input.keypair.clone();
     let enqueued = keypair.peer.outgoing.enqueue(input, MAX_QUEUED_PACKETS);
-    let refused = match enqueued {
+    let (cause, refused) = match enqueued {
         Ok(enqueued) => return Some(enqueued),
-        Err(input) => input.packets,
+        Err(Refused::Full(input)) => (Cause::EncryptionQueueFull, input),
+        Err(Refused::NoMemory(input)) => (Cause::NoMemorySending, input),
     };
-    drop_of_peer(&keypair.peer, Cause::EncryptionQueueFull, refused);
+    drop_of_peer(&keypair.peer, cause, refused.packets);
     None
 }
 

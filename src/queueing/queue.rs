@@ -223,6 +223,14 @@ fn this_task() -> usize {
     kernel::task::Task::current_raw() as usize
 }
 
+/// Why a job was refused, which is given back.
+pub(crate) enum Refused<T> {
+    /// The queue's load has reached its limit.
+    Full(T),
+    /// There is no memory for another place in it.
+    NoMemory(T),
+}
+
 impl<J: Job> OrderedQueue<J> {
     /// Creates an empty queue, which moves when its load is larger than `crowded`.
     pub(crate) fn new(crowded: usize) -> impl PinInit<Self> {
@@ -247,18 +255,21 @@ impl<J: Job> OrderedQueue<J> {
         })
     }
 
-    /// Puts in a job, or gives it back if the load is `limit` already, or memory is short.
+    /// Puts in a job, or refuses it if the load is `limit` already, or memory is short.
     ///
     /// Context: softirqs disabled.
     pub(crate) fn enqueue(
         &self,
         mut input: J::Input,
         limit: usize,
-    ) -> core::result::Result<Enqueued, J::Input> {
+    ) -> core::result::Result<Enqueued, Refused<J::Input>> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if state.load >= limit || state.slots.reserve().is_err() {
-            return Err(input);
+        if state.load >= limit {
+            return Err(Refused::Full(input));
+        }
+        if state.slots.reserve().is_err() {
+            return Err(Refused::NoMemory(input));
         }
         let here = this_cpu();
         let is_idle = state.slots.len() == 0 && !state.is_delivering;

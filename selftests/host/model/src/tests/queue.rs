@@ -5,7 +5,7 @@
 
 use super::explore;
 use crate::cpu::SoftirqsDisabled;
-use crate::queueing::queue::{Job, Next, OrderedQueue};
+use crate::queueing::queue::{Job, Next, OrderedQueue, Refused};
 use kernel::alloc::{flags::GFP_KERNEL, limit_allocations};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -318,7 +318,8 @@ fn a_full_queue_gives_back() {
         let other = queue.clone();
         let other = thread::spawn(move || assert!(other.load_to_work_on() <= 2));
         limit_allocations(Some(0));
-        assert!(queue.enqueue((), 2).is_err(), "there is no memory");
+        let refused = queue.enqueue((), 2);
+        assert!(matches!(refused, Err(Refused::NoMemory(()))));
         limit_allocations(None);
         assert!(queue
             .enqueue((), 2)
@@ -326,7 +327,7 @@ fn a_full_queue_gives_back() {
         assert!(queue
             .enqueue((), 2)
             .is_ok_and(|enqueued| enqueued.next == Next::Nothing));
-        assert!(queue.enqueue((), 2).is_err(), "there is no room");
+        assert!(matches!(queue.enqueue((), 2), Err(Refused::Full(()))));
         assert_eq!(queue.load_to_work_on(), 2);
         other.join().unwrap();
         let mut delivered = 0;
