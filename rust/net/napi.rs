@@ -13,7 +13,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{Atomic, Full, Relaxed},
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Mutex,
     },
     types::Opaque,
@@ -44,6 +44,7 @@ pub(crate) trait Poll: Send + Sync + Sized {
 /// Softirqs are disabled for `'a`. `napi`, if there is one, is being polled on this CPU meanwhile.
 pub(crate) struct Receiver<'a> {
     napi: Option<NonNull<bindings::napi_struct>>,
+    poll: u32,
     merging: Merging,
     /// What is not merged, to be handed over together.
     plain: SkbList<PacketIn>,
@@ -57,10 +58,16 @@ impl<'a> Receiver<'a> {
         // INVARIANT: By the argument.
         Self {
             napi: None,
+            poll: 0,
             merging: Merging::default(),
             plain: SkbList::new(),
             _polling: PhantomData,
         }
+    }
+
+    /// Returns the number of the poll, zero if it is none: see [`NapiSet::is_handed_over`].
+    pub(crate) fn poll(&self) -> u32 {
+        self.poll
     }
 
     /// Hands a packet of a protocol to the stack, which merges it with its neighbours where it can while it is polled.
@@ -99,6 +106,10 @@ impl Drop for Receiver<'_> {
 struct Instance<T> {
     #[pin]
     napi: Opaque<bindings::napi_struct>,
+    /// The number of the last poll, counted by the CPU that polls.
+    begun: Atomic<u32>,
+    /// That of one after which nothing was held back.
+    handed_over: Atomic<u32>,
     #[pin]
     polled: T,
 }
@@ -161,6 +172,8 @@ impl<T: Poll + 'static> NapiSet<T> {
                             napi <- Opaque::ffi_init(|slot: *mut bindings::napi_struct| unsafe {
                                 slot.write_bytes(0, 1)
                             }),
+                            begun: Atomic::new(0),
+                            handed_over: Atomic::new(0),
                             polled <- value,
                         }? Error),
                         GFP_KERNEL,
@@ -200,6 +213,14 @@ impl<T: Poll + 'static> NapiSet<T> {
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         Some(&self.instances.0.get(index)?.polled)
+    }
+
+    /// Returns whether all that [`Receiver`]s got in a poll of an instance, of that number, has been handed to the stack. Until
+    /// the end of a poll GRO may hold it back (longer, if `gro_flush_timeout` is set for the device).
+    #[inline]
+    pub(crate) fn is_handed_over(&self, index: usize, poll: u32) -> bool {
+        let instance = self.instances.0.get(index);
+        instance.is_none_or(|one| one.handed_over.load(Acquire).wrapping_sub(poll) <= u32::MAX / 2)
     }
 
     /// Has an object polled soon on this CPU, if the set is enabled.
@@ -299,7 +320,10 @@ unsafe extern "C" fn poll<T: Poll>(
     let outer = napi.cast::<Opaque<bindings::napi_struct>>();
     // SAFETY: The instance is the `napi` of an `Instance<T>`, which lives while it is attached.
     let instance = unsafe { &*kernel::container_of!(outer, Instance<T>, napi) };
+    let number = instance.begun.load(Relaxed).wrapping_add(1);
+    instance.begun.store(number, Relaxed);
     let mut receiver = Receiver {
+        poll: number,
         // INVARIANT: The core polls this instance on this CPU now.
         // SAFETY: The core hands in a valid pointer.
         napi: Some(unsafe { NonNull::new_unchecked(napi) }),
@@ -312,6 +336,8 @@ unsafe extern "C" fn poll<T: Poll>(
     if done < limit {
         // SAFETY: The instance is being polled on this CPU.
         unsafe { bindings::napi_complete_done(napi, done as kernel::ffi::c_int) };
+        // The next poll may have begun elsewhere; what it gets has a larger number.
+        instance.handed_over.store(number, Release);
     }
     done as kernel::ffi::c_int
 }

@@ -28,6 +28,7 @@ PARTS = {
     "real-time": ("realtime-*.json", lambda rows: report_time.real_time(rows, PROCESSORS)),
     "removal": ("removal.json", report_peers.removal),
     "deletion": ("deletion.json", report_peers.deletion),
+    "wakeups": ("wakeups.json", report_time.wakeups),
 }
 
 

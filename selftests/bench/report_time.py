@@ -74,6 +74,17 @@ def stalled(rows):
     return figures, verdicts
 
 
+def wakeups(rows):
+    print("\nPings of 64 peers at once on four processors; the least of the turns, for a thousand packets, each encrypted and decrypted\n")
+    print(f"{'':10}{'packets':>10}{'work items':>14}{'interrupts':>14}  turns")
+    for module in values_of(rows, "module"):
+        some = only(rows, module=module)
+        work, interrupts = (min(value(row) / row["packets"] * 1e3 for row in some) for value in (
+            lambda row: sum(row["work"].values()), lambda row: row["interrupts"]))
+        print(f"{NAMES[module]:10}{some[0]['packets']:>10,}{work:>14,.1f}{interrupts:>14,.1f}{len(some):>7}")
+    return None, []
+
+
 def floods(rows):
     print("\nFloods: somebody on the way sends from forged addresses to one end of a tunnel")
     tables.table(rows)

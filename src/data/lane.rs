@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use kernel::sync::atomic::Relaxed;
+
 use crate::{
     data::{
         helper::{self, PeerJob},
@@ -63,6 +65,7 @@ impl Poll for Lane {
             }
             let next = peer.incoming.run(budget - done, |opened| {
                 let count = receive::deliver(opened, receiver);
+                peer.delivered_in.store(receiver.poll(), Relaxed);
                 done = done.saturating_add(count);
                 count
             });

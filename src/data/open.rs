@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use core::ops::Range;
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::atomic::Relaxed};
 
 use crate::{
     compat::EBADMSG,
@@ -101,6 +101,13 @@ impl Job for Open {
     /// What has been delivered is not in a queue of the CPU's.
     fn is_much(_: &Sealed) -> bool {
         false
+    }
+
+    /// But GRO may hold it back, until all that its lane has to deliver at once is.
+    fn is_held(sealed: &Sealed, home: u32) -> bool {
+        let peer = &sealed.keypair.peer;
+        let poll = peer.delivered_in.load(Relaxed);
+        !peer.device.lanes.is_handed_over(home as usize, poll)
     }
 
     fn work(sealed: Sealed) -> Opened {

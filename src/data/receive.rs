@@ -104,7 +104,7 @@ fn start_at(skb: &SkBuff<DatagramIn>, at: usize, len: usize) -> Option<(Kind, u3
     Some((Kind::of([a, b, c, d], len)?, u32::from_le_bytes(index)))
 }
 
-/// Puts data messages into the queue of their peer. Returns whether it is flooded.
+/// Puts data messages into the queue of their peer. Returns whether they are several, or the peer is flooded.
 fn data(
     device: RcuArcBorrow<'_, Device>,
     skb: SkBuff<DatagramIn>,
@@ -124,8 +124,8 @@ fn data(
         return false;
     }
     let mut sealed = Sealed::new(keypair.clone(), skb, endpoint);
-    let is_flooded = peer.pace.is_flooded();
-    if !is_flooded && sealed.messages == 1 {
+    let many = sealed.messages > 1 || peer.pace.is_flooded();
+    if !many {
         match deliver_at_once(&device, peer, sealed) {
             Ok(()) => return false,
             Err(back) => sealed = back,
@@ -143,7 +143,7 @@ fn data(
             drop_of_peer(peer, Cause::NoMemoryReceiving, sealed.datagrams)
         }
     }
-    is_flooded
+    many
 }
 
 /// Decrypts and delivers a lone datagram where it came in, if nothing else of its peer's is under way. Otherwise gives it

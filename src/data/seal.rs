@@ -304,7 +304,8 @@ impl<'a> Sealer<'a> {
         };
         let count = segments.count();
         let size = message(0).size();
-        let (messages, bytes) = self.keypair.peer.pace.run_limits(size);
+        let pace = &self.keypair.peer.pace;
+        let (messages, bytes) = pace.run_limits(size, packet.has_socket());
         let most = bytes.min(RUN_BYTES).checked_div(size).unwrap_or(0);
         let most = most.min(messages).clamp(1, RUN_MESSAGES);
         let mut made = SkbList::new();
@@ -376,7 +377,7 @@ impl<'a> Sealer<'a> {
 
     /// Returns whether the run may have another message of this size.
     fn has_room_for(&self, size: usize) -> bool {
-        let (messages, bytes) = self.keypair.peer.pace.run_limits(self.size);
+        let (messages, bytes) = self.keypair.peer.pace.run_limits(self.size, false);
         self.run.len() < messages.min(RUN_MESSAGES)
             && self.bytes.saturating_add(size) <= bytes.min(RUN_BYTES)
     }

@@ -87,6 +87,7 @@ impl Peer {
                 outgoing <- OrderedQueue::new(CROWDED_PACKETS),
                 pace: Pace::new(),
                 incoming <- OrderedQueue::new(usize::MAX),
+                delivered_in: Atomic::new(0),
                 lane <- WaitEntry::new(),
                 timers: Timers::new(),
                 alarm <- new_timer!("alarm"),

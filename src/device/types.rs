@@ -170,6 +170,8 @@ pub(crate) struct Peer {
     /// Packets that are being decrypted.
     #[pin]
     pub(crate) incoming: OrderedQueue<Open>,
+    /// The poll of a lane in which such a packet was delivered last.
+    pub(crate) delivered_in: Atomic<u32>,
     /// Where the peer waits for the decrypted ones to be delivered.
     #[pin]
     pub(crate) lane: WaitEntry<Delivery>,

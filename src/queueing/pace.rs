@@ -11,8 +11,8 @@ use crate::{net::route::GsoLimits, timer};
 
 /// How busy a peer is being sent to, and how large the buffers for it may be.
 pub(crate) struct Pace {
-    surplus: Surplus,
-    influx: Surplus,
+    surplus: Surplus<32>,
+    influx: Surplus<8>,
     rate: Rate,
     below: Below,
 }
@@ -65,17 +65,21 @@ impl Pace {
     ///
     /// What waits in the queue of a slow link is better in small pieces, as the queue can then choose
     /// between flows, and a large piece makes others wait. So a buffer holds at most what is sent in
-    /// a millisecond, which is how TCP sizes its own, or two messages; and each message is alone for as long
-    /// as something waits in the queue below, for then nothing is gained by sending faster.
-    pub(crate) fn run_limits(&self, message: usize) -> (usize, usize) {
+    /// a millisecond, which is how TCP sizes its own, or two messages, unless TCP on this machine has done that
+    /// (`is_paced`); and each message is alone for as long as something waits in the queue below, for then nothing is
+    /// gained by sending faster.
+    pub(crate) fn run_limits(&self, message: usize, is_paced: bool) -> (usize, usize) {
         let (messages, bytes) = self.below.limits();
+        if is_paced {
+            return (messages, bytes);
+        }
         let bytes_a_ms = self.rate.bytes_a_ms().max(message.saturating_mul(2));
         (messages, bytes.min(bytes_a_ms))
     }
 }
 
-/// Whether datagrams come to a device in numbers: whether more have come in from a peer, in this period or the one before,
-/// than is usual when two parties take turns.
+/// Whether datagrams come to a device in numbers: whether lately several came in one buffer, or more from a peer than is
+/// usual when two parties take turns.
 pub(crate) struct Inflow {
     /// The last period in which they did.
     last: Atomic<u32>,
@@ -89,17 +93,20 @@ impl Inflow {
         }
     }
 
-    /// Notes whether the peer of a datagram is flooded. Returns whether they come in numbers now.
+    /// How many periods they are expected to go on for: a sender with a slow CPU makes a pause after each large buffer.
+    const LASTS: u32 = 16;
+
+    /// Notes whether a buffer of several came, or the peer of a datagram is flooded. Returns whether they come in numbers now.
     ///
     /// Written once in a period, and not for each datagram.
     #[inline]
-    pub(crate) fn note(&self, is_flooded: bool) -> bool {
+    pub(crate) fn note(&self, many: bool) -> bool {
         let now = timer::period(PERIOD);
         let last = self.last.load(Relaxed);
-        if is_flooded && last != now {
+        if many && last != now {
             self.last.store(now, Relaxed);
         }
-        is_flooded || now.wrapping_sub(last) <= 1
+        many || now.wrapping_sub(last) <= Self::LASTS
     }
 }
 
@@ -112,13 +119,11 @@ const PERIOD: u32 = 4;
 /// longer. A sender that does not wait for answers has more to send, and to collect its packets for a work item
 /// makes all of it cheaper. What tells them apart is that surplus.
 ///
-/// One number holds the period (32 bits), the surplus in it (31 bits) and whether it was large in
+/// One number holds the period (32 bits), the surplus in it (31 bits) and whether it was large, more than `LARGE`, in
 /// the period before (one bit).
-struct Surplus(Atomic<u64>);
+struct Surplus<const LARGE: u64>(Atomic<u64>);
 
-impl Surplus {
-    /// A surplus of so many packets in a period is large.
-    const LARGE: u64 = 32;
+impl<const LARGE: u64> Surplus<LARGE> {
     const MOST: u64 = 0x7fff_ffff;
 
     /// The surplus of this period, and whether it was large in the period before.
@@ -127,7 +132,7 @@ impl Surplus {
         let (surplus, was_large) = (seen >> 1 & Self::MOST, seen & 1 != 0);
         match now.wrapping_sub((seen >> 32) as u32) {
             0 => (surplus, was_large),
-            1 => (0, surplus > Self::LARGE),
+            1 => (0, surplus > LARGE),
             _ => (0, false),
         }
     }
@@ -142,7 +147,7 @@ impl Surplus {
     #[inline]
     fn is_large(&self) -> bool {
         let (surplus, was_large) = self.look(timer::period(PERIOD));
-        was_large || surplus > Self::LARGE
+        was_large || surplus > LARGE
     }
 
     /// Adds packets.

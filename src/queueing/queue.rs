@@ -23,8 +23,9 @@
 //!
 //! The queue has a home for as long as there is anything in it: the CPU that put in the first job. Where it matters
 //! which CPU delivers, owners come on that one only. A queue that holds too much moves to the CPU that puts in more.
-//! An empty queue into which much was put at home stays there for one to two periods (4 to 8 ms): the CPU may still have that before it, in a
-//! queue of its own, and what another CPU delivers would overtake it.
+//! An empty queue into which much was put at home stays there for a while (64 ms): the CPU may still have that before it, in a
+//! queue of its own, and what another CPU delivers would overtake it. So it does, and is not passed by, for as long as what was
+//! delivered is held back there ([`Job::is_held`]).
 
 #![forbid(unsafe_code)]
 
@@ -44,6 +45,9 @@ use crate::{
 /// The length of a period in milliseconds, by which it is told how long ago much was put in.
 const PERIOD: u32 = 4;
 
+/// For how many periods a queue stays at home then. A slow CPU may take tens of milliseconds for what it has before it.
+const SETTLED: u32 = 16;
+
 /// What is done in a queue.
 pub(crate) trait Job: 'static {
     /// A job that waits.
@@ -62,8 +66,13 @@ pub(crate) trait Job: 'static {
     /// as above.
     fn join(first: &mut Self::Input, second: Self::Input) -> core::result::Result<(), Self::Input>;
 
-    /// Returns whether this is much, after which a queue stays at home for one to two periods.
+    /// Returns whether this is much, after which a queue stays at home for a while.
     fn is_much(input: &Self::Input) -> bool;
+
+    /// Returns whether what was delivered last, by the CPU `home`, is held back there, so that what comes now might overtake it.
+    fn is_held(_input: &Self::Input, _home: u32) -> bool {
+        false
+    }
 
     /// Does the work. Context: process context or softirq, any CPU.
     fn work(input: Self::Input) -> Self::Output;
@@ -126,10 +135,11 @@ enum Task<J: Job> {
 }
 
 impl<J: Job> State<J> {
-    /// Returns whether the queue, which is empty, must stay at home because that is another CPU than this.
-    fn is_settled_elsewhere(&self, here: u32) -> bool {
-        let is_recent = |then| timer::period(PERIOD).wrapping_sub(then) <= 1;
-        self.home != here && self.settled.is_some_and(is_recent)
+    /// Returns whether the queue, which is empty, must stay at home, because that is another CPU than this or what was
+    /// delivered there is held back.
+    fn must_stay(&self, input: &J::Input, here: u32) -> bool {
+        let is_recent = |then| timer::period(PERIOD).wrapping_sub(then) <= SETTLED;
+        self.home != here && self.settled.is_some_and(is_recent) || J::is_held(input, self.home)
     }
 
     /// A job is put in at home.
@@ -273,7 +283,7 @@ impl<J: Job> OrderedQueue<J> {
         }
         let here = this_cpu();
         let is_idle = state.slots.len() == 0 && !state.is_delivering;
-        if is_idle && !state.is_settled_elsewhere(here) || state.load > self.crowded {
+        if is_idle && !state.must_stay(&input, here) || state.load > self.crowded {
             state.home = here;
         }
         if state.home == here {
@@ -316,7 +326,7 @@ impl<J: Job> OrderedQueue<J> {
     ) -> core::result::Result<Next, J::Input> {
         let mut state = self.state.lock();
         let here = this_cpu();
-        if state.slots.len() != 0 || state.is_delivering || state.is_settled_elsewhere(here) {
+        if state.slots.len() != 0 || state.is_delivering || state.must_stay(&input, here) {
             return Err(input);
         }
         state.home = here;

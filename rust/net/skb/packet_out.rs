@@ -233,6 +233,11 @@ impl SkBuff<PacketOut> {
         unsafe { (*self.shared_info()).tx_flags != 0 }
     }
 
+    /// Returns whether a socket of this machine sent the packet, and did not only forward it.
+    pub(crate) fn has_socket(&self) -> bool {
+        !self.skb().sk.is_null()
+    }
+
     /// Returns the flow that the packet belongs to, as far as that was found.
     #[inline]
     pub(crate) fn flow(&self) -> Flow {

@@ -370,6 +370,29 @@ fn who_delivers_is_the_task_and_not_its_cpu() {
     });
 }
 
+/// What might overtake something that is held back where it was delivered waits in the queue, at home.
+#[test]
+fn what_is_held_back_is_not_passed_by() {
+    explore(1, || {
+        let queue = Arc::pin_init(OrderedQueue::<Unit>::new(usize::MAX), GFP_KERNEL).unwrap();
+        let other = queue.clone();
+        let other = thread::spawn(move || assert!(other.load_to_work_on() <= 1));
+        HELD.set(true);
+        assert!(queue.run_bypass((), usize::MAX, |()| 1).is_err());
+        assert!(queue
+            .enqueue((), 1)
+            .is_ok_and(|enqueued| enqueued.home == 0));
+        assert!(queue.run(usize::MAX, |()| 1) == Next::Nothing);
+        HELD.set(false);
+        assert!(queue.run_bypass((), usize::MAX, |()| 1).is_ok());
+        other.join().unwrap();
+    });
+}
+
+std::thread_local! {
+    static HELD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 struct Unit;
 
 impl Job for Unit {
@@ -388,6 +411,10 @@ impl Job for Unit {
 
     fn is_much((): &()) -> bool {
         false
+    }
+
+    fn is_held((): &(), _: u32) -> bool {
+        HELD.get()
     }
 
     fn work((): ()) {}
