@@ -6,6 +6,7 @@ PEERS, and PEERS_OF_C for the C driver, are numbers of them, with commas between
 """
 
 import os
+import re
 import sys
 import time
 
@@ -24,7 +25,10 @@ def settled():
         time.sleep(0.2)
         with open("/proc/meminfo") as file:
             memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
-        now = {"available": memory["MemAvailable"], "slab": memory["SUnreclaim"], "percpu": memory["Percpu"],
+        # Free pages in the processors' own lists count as not available: as many as were freed lately.
+        with open("/proc/zoneinfo") as file:
+            hoarded = sum(int(number) for number in re.findall(r"^ +count: +(\d+)$", file.read(), re.M)) * os.sysconf("SC_PAGE_SIZE")
+        now = {"available": memory["MemAvailable"] + hoarded, "slab": memory["SUnreclaim"], "percpu": memory["Percpu"],
                "vmalloc": memory["VmallocUsed"], "stacks": memory["KernelStack"]}
         calm = calm + 1 if last and abs(now["available"] - last["available"]) < 256 * 1024 else 0
         if calm == 4:

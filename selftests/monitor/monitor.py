@@ -511,6 +511,7 @@ if injection.available():
     down_and_up()
     dropped("no memory for an initiation", "tx_drop_no_memory", "no-memory", lambda: without_memory(say))
     checks.equal(hear(first, INITIATION, 8)[:1], bytes([INITIATION]), "it is sent when there is some")
+    down_and_up()
     listener.news()
     unplanted -= {"tx_drop_no_memory", "rx_drop_no_memory"}
 checks.equal({name for name in ethtool() if is_drop(name)} - planted, unplanted, "that were all causes" + (" but %s" % sorted(unplanted) if unplanted else ""))
