@@ -24,7 +24,10 @@ impl Pace {
             surplus: Surplus(Atomic::new(0)),
             influx: Surplus(Atomic::new(0)),
             rate: Rate(Atomic::new(0)),
-            below: Below(Atomic::new(0)),
+            below: Below {
+                allowed: Atomic::new(0),
+                queued_in: Atomic::new(0),
+            },
         }
     }
 
@@ -66,11 +69,11 @@ impl Pace {
     /// What waits in the queue of a slow link is better in small pieces, as the queue can then choose
     /// between flows, and a large piece makes others wait. So a buffer holds at most what is sent in
     /// a millisecond, which is how TCP sizes its own, or two messages, unless TCP on this machine has done that
-    /// (`is_paced`); and each message is alone for as long as something waits in the queue below, for then nothing is
-    /// gained by sending faster.
+    /// (`is_paced`) and nothing has waited there lately; and each message is alone for as long as something waits in the
+    /// queue below, for then nothing is gained by sending faster.
     pub(crate) fn run_limits(&self, message: usize, is_paced: bool) -> (usize, usize) {
         let (messages, bytes) = self.below.limits();
-        if is_paced {
+        if is_paced && !self.below.was_queued_lately() {
             return (messages, bytes);
         }
         let bytes_a_ms = self.rate.bytes_a_ms().max(message.saturating_mul(2));
@@ -93,9 +96,6 @@ impl Inflow {
         }
     }
 
-    /// How many periods they are expected to go on for: a sender with a slow CPU makes a pause after each large buffer.
-    const LASTS: u32 = 16;
-
     /// Notes whether a buffer of several came, or the peer of a datagram is flooded. Returns whether they come in numbers now.
     ///
     /// Written once in a period, and not for each datagram.
@@ -106,12 +106,15 @@ impl Inflow {
         if many && last != now {
             self.last.store(now, Relaxed);
         }
-        many || now.wrapping_sub(last) <= Self::LASTS
+        many || now.wrapping_sub(last) <= LATELY
     }
 }
 
 /// The length of a period in milliseconds: the clock of all that is counted here.
 const PERIOD: u32 = 4;
+
+/// For how many periods what was seen is taken to go on: a slow CPU makes a pause after each large buffer.
+const LATELY: u32 = 16;
 
 /// How many more packets are sent to a peer than come from it, or the other way round.
 ///
@@ -209,22 +212,35 @@ impl Rate {
     }
 }
 
-/// What the way to a peer allowed when something was last sent there: messages in one buffer (32 bits), and
-/// bytes (32 bits).
-struct Below(Atomic<u64>);
+/// What the way to a peer was like when something was last sent there.
+struct Below {
+    /// Messages in one buffer (32 bits), and bytes (32 bits).
+    allowed: Atomic<u64>,
+    /// The last period in which something waited in the queue below.
+    queued_in: Atomic<u32>,
+}
 
 impl Below {
     #[inline]
     fn note(&self, limits: &GsoLimits) {
         let segments = if limits.is_queued { 1 } else { limits.segments };
         let seen = u64::from(segments) << 32 | u64::from(limits.bytes);
-        if self.0.load(Relaxed) != seen {
-            self.0.store(seen, Relaxed);
+        if self.allowed.load(Relaxed) != seen {
+            self.allowed.store(seen, Relaxed);
+        }
+        if limits.is_queued {
+            self.queued_in.store(timer::period(PERIOD), Relaxed);
         }
     }
 
+    /// Returns whether something has waited there in the last second.
+    fn was_queued_lately(&self) -> bool {
+        let since = timer::period(PERIOD).wrapping_sub(self.queued_in.load(Relaxed));
+        since <= 1000 / PERIOD
+    }
+
     fn limits(&self) -> (usize, usize) {
-        let seen = self.0.load(Relaxed);
+        let seen = self.allowed.load(Relaxed);
         ((seen >> 32) as usize, seen as u32 as usize)
     }
 }
