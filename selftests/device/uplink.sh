@@ -68,7 +68,7 @@ table inet sink {
 N
 arrived() { on b nft list chain inet sink in | sed -n "s/.*dport $1 counter packets \([0-9]*\) .*/\1/p"; }
 forget() { on b nft -f - <<<"$(on b nft -s list table inet sink | sed 's/^table/flush table inet sink\n&/')"; }
-settle() { soon 5 bash -c 'a=$(ip netns exec b cat /sys/class/net/wg0/statistics/rx_packets); sleep 0.3; [ "$a" = "$(ip netns exec b cat /sys/class/net/wg0/statistics/rx_packets)" ]'; }
+settle() { soon 10 bash -c 'a=$(ip netns exec b cat /sys/class/net/wg0/statistics/rx_packets); sleep 1; [ "$a" = "$(ip netns exec b cat /sys/class/net/wg0/statistics/rx_packets)" ]'; }
 
 chapter "Packets of two users: what a firewall below the tunnel does with one's concerns that one's only"
 on a nft -f - <<'N'
