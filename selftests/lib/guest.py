@@ -100,7 +100,8 @@ class Waits:
         # Each time this file is opened to be written, it forgets what was in it.
         self.write(self.PROBES, "".join(f"p:waits/{function} {function}\n" for function in self.FUNCTIONS))
         self.write("/sys/kernel/tracing/events/waits/enable", "1")
-        # Switching this on and off waits, too.
+        # Switching this on and off waits, too, and so does what makes probes quicker a moment later.
+        time.sleep(0.5)
         self.before = self.hits()
         return self
 
