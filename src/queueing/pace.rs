@@ -229,7 +229,10 @@ impl Below {
             self.allowed.store(seen, Relaxed);
         }
         if limits.is_queued {
-            self.queued_in.store(timer::period(PERIOD), Relaxed);
+            let now = timer::period(PERIOD);
+            if self.queued_in.load(Relaxed) != now {
+                self.queued_in.store(now, Relaxed);
+            }
         }
     }
 
