@@ -64,7 +64,8 @@ EVENTS = {
     "session": session,
     "session-expired": lambda told: "session expired, no other has taken its place",
     "handshake-failed": lambda told: f"no answer from {told.get('endpoint', 'nowhere')}, given up after {plural(told['attempts'], 'attempt')}",
-    "endpoint": lambda told: f"moved from {told.get('old_endpoint', 'nowhere')} to {told['endpoint']}",
+    "endpoint": lambda told: f"moved from {told['old_endpoint']} to {told['endpoint']}"
+                if told["old_endpoint"] != told["endpoint"] else f"moved, and is back at {told['endpoint']}",
     "peer-new": lambda told: "peer added",
     "peer-set": lambda told: "peer configured anew",
     "peer-del": lambda told: "peer removed",

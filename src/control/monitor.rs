@@ -192,10 +192,6 @@ pub(crate) fn tell(peer: &RcuArc<Peer>, news: News, moved_from: Option<SocketAdd
         News::HandshakeFailed => wg_monitor_cmd_WG_MONITOR_CMD_HANDSHAKE_FAILED_NTF,
         News::Deleted => wg_monitor_cmd_WG_MONITOR_CMD_PEER_DEL_NTF,
     };
-    // Back where it was, or moved while no socket listened.
-    if news == News::Endpoint && (moved_from.is_none() || moved_from == peer.remote()) {
-        return;
-    }
     let dev: &NetDevice = &peer.device.netdev;
     let Some(net) = dev.living_namespace() else {
         return;
