@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What wg-monitor says of the path from a peer, against what a router on that path says that it did.
+# path-quality.sh [module|wireguard-go]: what wg-monitor says of the path from a peer, against what a router on that path says
+# that it did. The peer is ours, or wireguard-go, which takes an emulator longer.
 
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 . "$here/../lib/check.sh"
@@ -10,9 +11,8 @@ here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 
 need_wireguard
 quiet_kernel_begin
-# Both ends are ours, which costs an emulator much less than wireguard-go: what happened to each message the router knows.
 chapter "A tunnel with a router in between"
-check "the scene is built" build_the_scene module || finish
+check "the scene is built" build_the_scene "${1:-module}" || finish
 
 chapter "The path"
 # A router that does this to what goes to ours: 5,000 messages, and then no more to a thousand, so that those that were
@@ -57,5 +57,6 @@ path "1% duplicate" duplicate 'd[0]["packets"] - came' duplicate 1%
 # Sent at once, while the one before it is still being delayed.
 path "2% reordered" reordered 'd[0]["requeues"]' delay 1.5ms reorder 2%
 
+[ "${1-}" != wireguard-go ] || pkill -x wireguard-go
 check_quiet_kernel
 finish
