@@ -87,9 +87,6 @@ soon() {
 	done
 }
 
-# Whether this is scripts/debug-kernel's: it takes some ten times as many instructions, and what comes at a rate comes too slowly.
-has_instruments() { [[ $(uname -r) = *debug* ]]; }
-
 # The kernel may say nothing while we test: quiet_kernel_begin, then check_quiet_kernel.
 # (ICMP, neighbour and link state messages of the rest of the stack are not ours to judge, nor what a debug kernel measures.)
 kernel_lines() { dmesg | sed 's/^\[[^]]*\] *//' | grep -Eiv 'link becomes ready|entered (promiscuous|forwarding|blocking|disabled)|left promiscuous|renamed from|nf_conntrack|nfnetlink|Netfilter|used greatest stack depth'; }
