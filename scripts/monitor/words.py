@@ -60,12 +60,16 @@ def session(told):
     return f"session established as {told['role']}{took}, endpoint {told.get('endpoint', 'unknown')}{preshared(told)}"
 
 
+def moved(told):
+    before, now = told["old_endpoint"], told["endpoint"]
+    return f"moved, and is back at {now}" if now == before else f"moved from {before} to {now}"
+
+
 EVENTS = {
     "session": session,
     "session-expired": lambda told: "session expired, no other has taken its place",
     "handshake-failed": lambda told: f"no answer from {told.get('endpoint', 'nowhere')}, given up after {plural(told['attempts'], 'attempt')}",
-    "endpoint": lambda told: f"moved from {told['old_endpoint']} to {told['endpoint']}"
-                if told["old_endpoint"] != told["endpoint"] else f"moved, and is back at {told['endpoint']}",
+    "endpoint": moved,
     "peer-new": lambda told: "peer added",
     "peer-set": lambda told: "peer configured anew",
     "peer-del": lambda told: "peer removed",

@@ -4,12 +4,13 @@
 
 Reads commands, one a line:
   measure      takes a sample: bytes in slab objects that cannot be reclaimed, vmalloc, per-CPU memory
-  leak         leaves 1 KiB of slab behind for good (a System V message): the seed that the test must find
+  leak         leaves 1 KiB of slab behind for good (a System V message), and a page (in a pipe): the seeds that the test must find
   begin N      forgets the samples so far; from now on there is one for every N repetitions
   slopes       prints the growth per repetition since `begin`: a line per kind of memory, with its first and last value
 """
 
 import ctypes
+import fcntl
 import os
 import statistics
 import sys
@@ -80,6 +81,8 @@ def meminfo():
 
 
 samples, ignored, sizes = [], reclaimable(), {}
+pipe = os.pipe()
+fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 256 * PAGE)
 
 
 def unaccounted(info):
@@ -129,6 +132,7 @@ def leak():
     ctypes.c_long.from_buffer(buffer).value = 1
     if queue < 0 or libc.msgsnd(queue, buffer, 976, 0):
         sys.exit("memory.py: error: no System V messages here")
+    os.write(pipe[1], bytes(PAGE))
 
 
 for line in sys.stdin:

@@ -29,7 +29,7 @@ check_prints "an unknown command is refused" 'invalid choice' "$program" listen
 check_prints "an interval of nothing, too" 'from 0.1 to 3600' "$program" top --interval 0
 # Who asks for the family would load the module.
 echo 'install wireguard /bin/false' >/etc/modprobe.d/no-wireguard.conf
-for command in watch stats; do
+for command in watch top stats prometheus; do
 	says "$command says that no module is loaded" 'the module wireguard is not loaded: modprobe wireguard$' "$program" $command
 done
 rm /etc/modprobe.d/no-wireguard.conf
@@ -97,6 +97,13 @@ sleep 1.1
 on user wg set wgu listen-port 3
 check "the peer goes elsewhere, and pings from there" on user ping -c 1 -W 5 10.2.0.1
 tells "so it is told" ' moved from 10\.3\.0\.2:2 to 10\.3\.0\.2:3$'
+# peer-set-ntf, and less than a second after it the peer moves, and comes back.
+on kernel wg set wg0 peer "${public[user]}" persistent-keepalive 100
+for port in 4 3; do
+	on user wg set wgu listen-port $port
+	on user ping -c 1 -W 5 10.2.0.1 >/dev/null
+done
+tells "what has come back is told with where it is" ' moved, and is back at 10\.3\.0\.2:3$'
 on kernel wg set wg0 peer "${public[absent]}" allowed-ips 10.2.0.9/32 endpoint 10.3.0.9:9
 on kernel ping -c 1 -W 1 10.2.0.9 >/dev/null
 sleep 95
