@@ -97,6 +97,7 @@ sleep 1.1
 on user wg set wgu listen-port 3
 check "the peer goes elsewhere, and pings from there" on user ping -c 1 -W 5 10.2.0.1
 tells "so it is told" ' moved from 10\.3\.0\.2:2 to 10\.3\.0\.2:3$'
+sleep 1.1
 # peer-set-ntf, and less than a second after it the peer moves, and comes back.
 on kernel wg set wg0 peer "${public[user]}" persistent-keepalive 100
 for port in 4 3; do
