@@ -246,6 +246,8 @@ struct Sealer<'a> {
     run: SkbList<PacketOut>,
     size: usize,
     bytes: usize,
+    /// How many messages it may have, and how many bytes.
+    limits: (usize, usize),
     ds: u8,
     flow: Option<Flow>,
     complete: bool,
@@ -259,6 +261,7 @@ impl<'a> Sealer<'a> {
             run: SkbList::new(),
             size: 0,
             bytes: 0,
+            limits: (0, 0),
             ds: 0,
             flow: None,
             complete: false,
@@ -367,6 +370,7 @@ impl<'a> Sealer<'a> {
         if !fits {
             self.end_run();
             self.size = size;
+            self.limits = self.keypair.peer.pace.run_limits(size, false);
             self.ds = ds;
             self.flow = flow;
         }
@@ -377,7 +381,7 @@ impl<'a> Sealer<'a> {
 
     /// Returns whether the run may have another message of this size.
     fn has_room_for(&self, size: usize) -> bool {
-        let (messages, bytes) = self.keypair.peer.pace.run_limits(self.size, false);
+        let (messages, bytes) = self.limits;
         self.run.len() < messages.min(RUN_MESSAGES)
             && self.bytes.saturating_add(size) <= bytes.min(RUN_BYTES)
     }

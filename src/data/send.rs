@@ -149,7 +149,7 @@ fn find_peer(
             }
             None
         })?;
-    if peer.endpoint().is_none() {
+    if !peer.is_located() {
         events::no_endpoint(&*peer);
         return Err(Some(peer));
     }
@@ -183,11 +183,12 @@ pub(crate) fn send_staged(peer: &RcuArc<Peer>) {
         };
         if let Some(keypair) = usable_session(peer) {
             let packets = core::mem::replace(&mut moving.packets, SkbList::new());
-            let enqueued = enqueue(Packets {
+            let input = Packets {
                 keypair,
                 packets,
                 is_large: false,
-            });
+            };
+            let enqueued = enqueue(peer, input);
             // Now that they are in the queue, others may follow.
             drop(moving);
             if let Some(enqueued) = enqueued {
@@ -251,21 +252,20 @@ fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<Pack
         bytes = bytes.saturating_add(skb.len());
         parts = parts.saturating_add(skb.parts());
     });
-    peer.pace.sent(bytes, parts);
     let is_large = bytes > OFFLOAD_BYTES;
+    let is_collected = peer.pace.sent(bytes, parts, is_large);
     let mut input = Packets {
         keypair,
         packets,
         is_large,
     };
-    let is_collected = !is_large && peer.pace.is_busy(parts);
     if !is_large && !is_collected && transmit_depth() <= DEEP {
         match peer.outgoing.run_bypass(input, BUDGET, deliver) {
             Ok(next) => return schedule_if(peer, next),
             Err(back) => input = back,
         }
     }
-    let Some(enqueued) = enqueue(input) else {
+    let Some(enqueued) = enqueue(peer, input) else {
         return;
     };
     // If a full job waits, its sender does the work here instead of sending even more.
@@ -279,15 +279,13 @@ fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<Pack
 }
 
 /// Puts packets into their peer's queue. If there is no room or memory, they are dropped. Context: softirqs disabled.
-fn enqueue(input: Packets) -> Option<Enqueued> {
-    let keypair = input.keypair.clone();
-    let enqueued = keypair.peer.outgoing.enqueue(input, MAX_QUEUED_PACKETS);
-    let (cause, refused) = match enqueued {
+fn enqueue(peer: &Peer, input: Packets) -> Option<Enqueued> {
+    let (cause, refused) = match peer.outgoing.enqueue(input, MAX_QUEUED_PACKETS) {
         Ok(enqueued) => return Some(enqueued),
         Err(Refused::Full(input)) => (Cause::EncryptionQueueFull, input),
         Err(Refused::NoMemory(input)) => (Cause::NoMemorySending, input),
     };
-    drop_of_peer(&keypair.peer, cause, refused.packets);
+    drop_of_peer(peer, cause, refused.packets);
     None
 }
 

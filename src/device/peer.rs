@@ -82,6 +82,7 @@ impl Peer {
                 round_trip: Atomic::new(0),
                 keypairs <- Keypairs::new(),
                 endpoint <- new_spinlock_bh!(None, "Peer::endpoint"),
+                is_located: Atomic::new(false),
                 routes: RcuSlot::empty(),
                 staged <- Staged::new(),
                 outgoing <- OrderedQueue::new(CROWDED_PACKETS),
@@ -135,6 +136,12 @@ impl Peer {
         *self.endpoint.lock()
     }
 
+    /// Returns whether it is known where the peer's packets go.
+    #[inline]
+    pub(crate) fn is_located(&self) -> bool {
+        self.is_located.load(Relaxed)
+    }
+
     /// Where the peer is, as far as is known.
     pub(crate) fn remote(&self) -> Option<SocketAddr> {
         self.endpoint().map(|endpoint| endpoint.remote())
@@ -146,6 +153,7 @@ impl Peer {
         let mut current = self.endpoint.lock();
         let former = current.replace(endpoint);
         if former != Some(endpoint) {
+            self.is_located.store(true, Relaxed);
             self.forget_routes();
         }
         former

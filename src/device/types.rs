@@ -159,6 +159,8 @@ pub(crate) struct Peer {
     pub(crate) keypairs: Keypairs,
     #[pin]
     pub(super) endpoint: SpinLockBh<Option<Endpoint>>,
+    /// Whether there is one, as there is for ever from the first on.
+    pub(super) is_located: Atomic<bool>,
     /// Routes to the endpoint, from the first session on.
     pub(crate) routes: RcuSlot<RouteCache>,
     #[pin]

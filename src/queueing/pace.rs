@@ -31,17 +31,14 @@ impl Pace {
         }
     }
 
-    /// Counts what is to be sent.
+    /// Counts what is to be sent. Returns whether it is worthwhile to wait for more, which it is not for what is large
+    /// itself.
     #[inline]
-    pub(crate) fn sent(&self, bytes: usize, packets: usize) {
-        self.rate.count(bytes);
-        self.influx.reduce(packets);
-    }
-
-    /// Counts packets sent. Returns whether it is worthwhile to wait for more.
-    pub(crate) fn is_busy(&self, packets: usize) -> bool {
-        self.surplus.add(packets);
-        self.surplus.is_large()
+    pub(crate) fn sent(&self, bytes: usize, packets: usize, is_large: bool) -> bool {
+        let now = timer::period(PERIOD);
+        self.rate.count(now, bytes);
+        self.influx.reduce(now, packets);
+        !is_large && self.surplus.add(now, packets)
     }
 
     /// Returns whether it is likely that more come with a message.
@@ -54,8 +51,9 @@ impl Pace {
     /// peer's are handled.
     #[inline]
     pub(crate) fn received(&self, packets: usize) {
-        self.influx.add(packets);
-        self.surplus.reduce(packets);
+        let now = timer::period(PERIOD);
+        self.influx.add(now, packets);
+        self.surplus.reduce(now, packets);
     }
 
     /// Notes what is allowed on the way to the peer.
@@ -153,20 +151,19 @@ impl<const LARGE: u64> Surplus<LARGE> {
         was_large || surplus > LARGE
     }
 
-    /// Adds packets.
+    /// Adds packets. Returns whether it is large now, or was in the period before.
     #[inline]
-    fn add(&self, packets: usize) {
-        let now = timer::period(PERIOD);
+    fn add(&self, now: u32, packets: usize) -> bool {
         let (surplus, was_large) = self.look(now);
         let packets = u64::try_from(packets).unwrap_or(Self::MOST);
         let surplus = surplus.saturating_add(packets).min(Self::MOST);
         self.note(now, surplus, was_large);
+        was_large || surplus > LARGE
     }
 
     /// Takes packets that went the other way off.
     #[inline]
-    fn reduce(&self, packets: usize) {
-        let now = timer::period(PERIOD);
+    fn reduce(&self, now: u32, packets: usize) {
         let (surplus, was_large) = self.look(now);
         if surplus != 0 {
             let packets = u64::try_from(packets).unwrap_or(Self::MOST);
@@ -198,8 +195,8 @@ impl Rate {
 
     /// Two CPUs may count one packet only: it is a guess anyway.
     #[inline]
-    fn count(&self, bytes: usize) {
-        let now = timer::period(PERIOD) as u16;
+    fn count(&self, now: u32, bytes: usize) {
+        let now = now as u16;
         let (this, before) = self.look(now);
         let this = (bytes as u64 / Self::UNIT).saturating_add(this + 1);
         let noted = u64::from(now) << 48 | this.min(Self::MOST) << 24 | before;

@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 use core::mem::replace;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Release},
+};
 
 use crate::{
     net::{skb::PacketOut, skb_list::SkbList},
@@ -22,6 +25,8 @@ use crate::{
 pub(crate) struct Staged {
     #[pin]
     waiting: SpinLockBh<Waiting>,
+    /// Whether there are any, being moved or not: each packet that is sent looks, without the lock under which this is written.
+    is_occupied: Atomic<bool>,
 }
 
 struct Waiting {
@@ -40,6 +45,7 @@ impl Staged {
                 },
                 "Staged::waiting"
             ),
+            is_occupied: Atomic::new(false),
         })
     }
 
@@ -60,6 +66,7 @@ impl Staged {
             }
         }
         waiting.packets.append(packets);
+        self.note(&waiting);
         oldest
     }
 
@@ -78,14 +85,22 @@ impl Staged {
 
     /// Takes all that are not being moved.
     pub(crate) fn dequeue_all(&self) -> SkbList<PacketOut> {
-        replace(&mut self.waiting.lock().packets, SkbList::new())
+        let mut waiting = self.waiting.lock();
+        let packets = replace(&mut waiting.packets, SkbList::new());
+        self.note(&waiting);
+        packets
     }
 
-    /// Returns whether no packet waits.
+    /// Returns whether no packet waits. Then those that have waited are in the queue, for who puts in another one now.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        let waiting = self.waiting.lock();
-        waiting.packets.is_empty() && !waiting.being_moved
+        !self.is_occupied.load(Acquire)
+    }
+
+    /// The packets that wait have changed.
+    fn note(&self, waiting: &Waiting) {
+        let is_occupied = !waiting.packets.is_empty() || waiting.being_moved;
+        self.is_occupied.store(is_occupied, Release);
     }
 
     /// Begins to move all packets, unless there are none, or another CPU is doing that.
@@ -118,5 +133,6 @@ impl Drop for Moving<'_> {
         self.packets.append(&mut waiting.packets);
         waiting.packets = replace(&mut self.packets, SkbList::new());
         waiting.being_moved = false;
+        self.staged.note(&waiting);
     }
 }
