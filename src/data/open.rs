@@ -26,7 +26,7 @@ use crate::{
         Keypair, Open,
     },
     net::{
-        skb::{DatagramIn, PacketIn, Protocol, SkBuff},
+        skb::{DatagramIn, PacketIn, Pieces, Protocol, SkBuff},
         skb_list::SkbList,
     },
     protocol::messages::{DataHeader, DATA_HEADER_LEN, DATA_MIN_LEN, TAG_LEN},
@@ -194,12 +194,13 @@ impl<'a> Opener<'a> {
             }
         };
         let (len, size) = (datagram.len(), datagram.datagram_len());
+        let mut pieces = Pieces::of(&mut datagram);
         let mut failed = None;
         let mut at = 0usize;
         while at < len {
             let end = at.saturating_add(size).min(len);
             self.more = self.more.saturating_sub(1);
-            if let Err(e) = self.add(&mut datagram, at..end) {
+            if let Err(e) = self.add(&mut pieces, at..end) {
                 failed = Some(self.count_failed(e));
             }
             at = end;
@@ -263,7 +264,7 @@ impl<'a> Opener<'a> {
     /// Decrypts a data message (whitepaper section 5.4.6).
     ///
     /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-    fn add(&mut self, datagram: &mut SkBuff<DatagramIn>, range: Range<usize>) -> Result {
+    fn add(&mut self, datagram: &mut Pieces<'_>, range: Range<usize>) -> Result {
         let keypair = self.keypair;
         let len = range.len();
         let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
@@ -288,7 +289,7 @@ impl<'a> Opener<'a> {
                     return Ok(());
                 };
                 let bytes = copy.get_mut(BEFORE_HEADER..end).ok_or(EINVAL)?;
-                datagram.copy_bits(range.start, bytes)?;
+                datagram.copy(range.start, bytes)?;
                 copy
             }
         };

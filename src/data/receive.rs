@@ -24,7 +24,7 @@ use crate::{
     events,
     net::{
         napi::Receiver,
-        skb::{DatagramIn, PacketIn, Protocol, SkBuff},
+        skb::{DatagramIn, PacketIn, Pieces, Protocol, SkBuff},
         skb_list::SkbList,
     },
     protocol::{
@@ -47,11 +47,11 @@ use crate::{
 /// Context: softirq. What is not a message, or has an unknown index, is dropped silently.
 pub(crate) fn datagram(
     device: RcuArcBorrow<'_, Device>,
-    skb: SkBuff<DatagramIn>,
+    mut skb: SkBuff<DatagramIn>,
     handshake: fn(RcuArcBorrow<'_, Device>, Kind, SkBuff<DatagramIn>),
 ) -> bool {
     let guard = read_lock();
-    match start_of(&skb) {
+    match start_of(&mut skb) {
         Some((Kind::Data, index)) => return data(device, skb, index, &guard),
         Some((kind @ (Kind::Initiation | Kind::Response | Kind::CookieReply), _)) => {
             handshake(device, kind, skb);
@@ -72,16 +72,17 @@ pub(crate) fn datagram(
 
 /// Reads the start of a message: what it is, and the index that it is for if it is data. `None` if it is no message, or if
 /// there are several of which not all are data for one index.
-fn start_of(skb: &SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
+fn start_of(skb: &mut SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
     let (len, size) = (skb.len(), skb.datagram_len());
-    let first = start_at(skb, 0, size)?;
+    let mut pieces = Pieces::of(skb);
+    let first = start_at(&mut pieces, 0, size)?;
     if size == len {
         return Some(first);
     }
     let mut at = size;
     while at < len {
         let size = size.min(len - at);
-        if first.0 != Kind::Data || start_at(skb, at, size)? != first {
+        if first.0 != Kind::Data || start_at(&mut pieces, at, size)? != first {
             return None;
         }
         at += size;
@@ -91,15 +92,12 @@ fn start_of(skb: &SkBuff<DatagramIn>) -> Option<(Kind, u32)> {
 
 /// Reads the start of a message of `len` bytes at an offset into a buffer.
 #[inline]
-fn start_at(skb: &SkBuff<DatagramIn>, at: usize, len: usize) -> Option<(Kind, u32)> {
+fn start_at(pieces: &mut Pieces<'_>, at: usize, len: usize) -> Option<(Kind, u32)> {
     if len < DATA_MIN_LEN {
         return None;
     }
     let mut start = [0u8; 8];
-    match skb.linear().get(at..).and_then(|rest| rest.first_chunk()) {
-        Some(bytes) => start = *bytes,
-        None => skb.copy_bits(at, &mut start).ok()?,
-    }
+    pieces.copy(at, &mut start).ok()?;
     let [a, b, c, d, index @ ..] = start;
     Some((Kind::of([a, b, c, d], len)?, u32::from_le_bytes(index)))
 }

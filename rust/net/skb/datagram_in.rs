@@ -4,7 +4,7 @@
 //!
 //! Context: softirq, or process context with the RCU read side held. Locking: none; a buffer has one owner.
 
-use core::{ops::Range, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::prelude::*;
 
 use super::{DatagramIn, PacketIn, Protocol, SkBuff};
@@ -59,60 +59,6 @@ impl SkBuff<DatagramIn> {
     pub(crate) fn ds_field(&self) -> u8 {
         // SAFETY: The buffer is valid; its network header was set by the IP layer.
         unsafe { bindings::ip_tunnel_get_dsfield(self.raw()) }
-    }
-
-    /// Lends bytes of the buffer where they are, with `before` bytes in front of them and `behind` bytes behind, if all
-    /// these are in one piece of memory which nobody else uses: not in pages that a sender may still write to, those of a
-    /// file that was spliced or of the ring of a packet socket, nor in what a clone shares.
-    ///
-    /// What is around them is the buffer's, too, or was.
-    pub(crate) fn lend(
-        &mut self,
-        bytes: Range<usize>,
-        before: usize,
-        behind: usize,
-    ) -> Option<&mut [u8]> {
-        let len = bytes.len();
-        let shared = self.shared_info();
-        // SAFETY: The buffer and its shared info are valid.
-        if unsafe { (*shared).flags != 0 || bindings::skb_cloned(self.raw()) } {
-            return None;
-        }
-        // SAFETY: As above.
-        let frags = unsafe { (*shared).frags.get(..usize::from((*shared).nr_frags))? };
-        let mut offset = bytes.start.checked_sub(self.linear().len())?;
-        let frag = frags.iter().find(|frag| {
-            let is_here = offset < frag.len as usize;
-            if !is_here {
-                offset -= frag.len as usize;
-            }
-            is_here
-        })?;
-        if offset.checked_add(len)? > frag.len as usize {
-            return None;
-        }
-        // SAFETY: The fragment is valid; it has an address if it is memory that can be read.
-        let start = unsafe { bindings::skb_frag_address_safe(frag) }.cast::<u8>();
-        if start.is_null() {
-            return None;
-        }
-        // SAFETY: The address is that of a page's bytes.
-        let (first, room) = unsafe {
-            if !bindings::is_only_use_of_page(start.cast()) {
-                return None;
-            }
-            let first = bindings::page_start(start.cast()).cast::<u8>();
-            (first, bindings::page_room(start.cast()))
-        };
-        let at = (start as usize - first as usize).checked_add(offset)?;
-        let from = at.checked_sub(before)?;
-        let end = at.checked_add(len)?.checked_add(behind)?;
-        if end > room {
-            return None;
-        }
-        // SAFETY: The bytes are in pages of which this buffer's fragment is the only user, so only the owner of the
-        // buffer reads or writes them.
-        Some(unsafe { core::slice::from_raw_parts_mut(first.add(from), end - from) })
     }
 
     /// Makes a packet of the buffer: of what `fill` writes into it, `len` bytes, `head` bytes behind the start of the

@@ -18,12 +18,14 @@ mod datagram_out;
 mod packet_in;
 mod packet_out;
 mod page_pool;
+mod pieces;
 mod protocol;
 
 use self::page_pool::Made;
 pub(crate) use self::{
     packet_out::Flow,
     page_pool::{PageFrag, PagePool},
+    pieces::Pieces,
     protocol::Protocol,
 };
 
