@@ -154,6 +154,7 @@ pub(crate) struct RouteCache {
 pub(super) struct Remembered {
     pub(super) net: NetId,
     is_shut: Atomic<bool>,
+    #[pin]
     cache: Opaque<bindings::dst_cache>,
     #[pin]
     links: ListLinks,
@@ -205,16 +206,16 @@ impl PinnedDrop for Remembered {
 impl RouteCache {
     /// Creates an empty cache of routes in a namespace. Context: that of `flags`. Errors: `ENOMEM`.
     pub(crate) fn new(residents: &Arc<Residents>, net: NetId, flags: Flags) -> Result<Self> {
-        let cache = Opaque::uninit();
-        // SAFETY: The cache is valid for writes. It holds no pointers to itself.
-        to_result(unsafe { bindings::dst_cache_init(cache.get(), gfp::raw(flags)) })?;
-        // INVARIANT: Just initialised.
         let remembered = ListArc::pin_init(
             try_pin_init!(Remembered {
                 net,
                 is_shut: Atomic::new(false),
-                cache,
                 links <- ListLinks::new(),
+                // Last, as nothing may fail any more: only the drop of the whole destroys it.
+                // SAFETY: The cache is valid for writes.
+                cache <- Opaque::try_ffi_init(|cache| unsafe {
+                    to_result(bindings::dst_cache_init(cache, gfp::raw(flags)))
+                }),
             }),
             flags,
         )?;

@@ -17,6 +17,7 @@ use kernel::{
         atomic::{Acquire, Atomic, Release},
         Arc,
     },
+    types::ScopeGuard,
 };
 
 use super::{
@@ -183,25 +184,20 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         to_result(unsafe { bindings::udp_sock_create(net.as_raw(), &mut config, &mut socket) })?;
         // SAFETY: The socket was just created.
         let sk = unsafe { NonNull::new_unchecked((*socket).sk) };
+        // SAFETY: Until it is in the list, no other context knows the socket.
+        let unlisted =
+            ScopeGuard::new(|| unsafe { bindings::udp_tunnel_sock_release(sk.as_ptr()) });
         // SAFETY: It is valid.
         unsafe { bindings::sock_hold(sk.as_ptr()) };
-        // INVARIANT: The reference just taken is this object's.
-        let socket = Arc::new(
-            OpenSocket {
-                net: net.id(),
-                is_open: Atomic::new(false),
-                sk,
-            },
-            GFP_KERNEL,
-        )
-        .inspect_err(|_| {
-            // SAFETY: No other context knows the socket.
-            unsafe {
-                bindings::udp_tunnel_sock_release(sk.as_ptr());
-                bindings::sock_put(sk.as_ptr());
-            }
-        })?;
+        // INVARIANT: The reference just taken is this object's, which gives it up even if there is no memory for it.
+        let socket = OpenSocket {
+            net: net.id(),
+            is_open: Atomic::new(false),
+            sk,
+        };
+        let socket = Arc::new(socket, GFP_KERNEL)?;
         open.push(socket.clone(), GFP_KERNEL)?;
+        unlisted.dismiss();
         // INVARIANT: It was opened above, and is in the list, so that it is shut when the namespace dies.
         socket.is_open.store(true, Release);
         // SAFETY: The socket is valid. Its user data is the receiver, which outlives all RCU readers of the socket
