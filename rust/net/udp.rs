@@ -184,9 +184,10 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         to_result(unsafe { bindings::udp_sock_create(net.as_raw(), &mut config, &mut socket) })?;
         // SAFETY: The socket was just created.
         let sk = unsafe { NonNull::new_unchecked((*socket).sk) };
-        // SAFETY: Until it is in the list, no other context knows the socket.
-        let unlisted =
-            ScopeGuard::new(|| unsafe { bindings::udp_tunnel_sock_release(sk.as_ptr()) });
+        let unlisted = ScopeGuard::new(|| {
+            // SAFETY: Until it is in the list, no other context knows the socket.
+            unsafe { bindings::udp_tunnel_sock_release(sk.as_ptr()) }
+        });
         // SAFETY: It is valid.
         unsafe { bindings::sock_hold(sk.as_ptr()) };
         // INVARIANT: The reference just taken is this object's, which gives it up even if there is no memory for it.

@@ -121,14 +121,15 @@ fn data(
         drop_of_device(&device, Cause::Purged, skb);
         return false;
     }
-    let mut sealed = Sealed::new(keypair.clone(), skb, endpoint);
+    let sealed = Sealed::new(keypair.clone(), skb, endpoint);
     let many = sealed.messages > 1 || peer.pace.is_flooded();
+    let mut sealed = Some(sealed);
     if !many {
-        match deliver_at_once(&device, peer, sealed) {
-            Ok(()) => return false,
-            Err(back) => sealed = back,
-        }
+        deliver_at_once(&device, peer, &mut sealed);
     }
+    let Some(sealed) = sealed else {
+        return false;
+    };
     match peer.incoming.enqueue(sealed, MAX_QUEUED_PACKETS) {
         Ok(enqueued) if enqueued.next == Next::Schedule => Open::schedule(peer, enqueued.home),
         // Who brings more while a full job waits works, too.
@@ -144,34 +145,19 @@ fn data(
     many
 }
 
-/// Decrypts and delivers a lone datagram where it came in, if nothing else of its peer's is under way. Otherwise gives it
-/// back.
-fn deliver_at_once(
-    device: &Device,
-    peer: &RcuArc<Peer>,
-    sealed: Sealed,
-) -> core::result::Result<(), Sealed> {
+/// Decrypts and delivers a lone datagram where it came in, if nothing else of its peer's is under way. Otherwise leaves it.
+fn deliver_at_once(device: &Device, peer: &RcuArc<Peer>, sealed: &mut Option<Sealed>) {
     let mut softirqs = SoftirqsDisabled::new();
     let here = kernel::cpu::CpuId::current().as_u32();
-    let mut sealed = Some(sealed);
     let next = device.engine.local().ok().and_then(|local| {
         local.at_once(|| {
             let mut receiver = Receiver::for_lone_packets(&mut softirqs);
             let deliver = |opened| deliver(opened, &mut receiver);
-            sealed
-                .take()
-                .map(|sealed| peer.incoming.run_bypass(sealed, 1, deliver))
+            peer.incoming.run_bypass(sealed, 1, deliver)
         })
     });
-    match next.flatten() {
-        Some(Ok(next)) => {
-            if next == Next::Schedule {
-                Open::schedule(peer, here);
-            }
-            Ok(())
-        }
-        Some(Err(back)) => Err(back),
-        None => sealed.map_or(Ok(()), Err),
+    if next.flatten() == Some(Next::Schedule) {
+        Open::schedule(peer, here);
     }
 }
 

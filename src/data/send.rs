@@ -254,18 +254,17 @@ fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<Pack
     });
     let is_large = bytes > OFFLOAD_BYTES;
     let is_collected = peer.pace.sent(bytes, parts, is_large);
-    let mut input = Packets {
+    let mut input = Some(Packets {
         keypair,
         packets,
         is_large,
-    };
+    });
     if !is_large && !is_collected && transmit_depth() <= DEEP {
-        match peer.outgoing.run_bypass(input, BUDGET, deliver) {
-            Ok(next) => return schedule_if(peer, next),
-            Err(back) => input = back,
+        if let Some(next) = peer.outgoing.run_bypass(&mut input, BUDGET, deliver) {
+            return schedule_if(peer, next);
         }
     }
-    let Some(enqueued) = enqueue(peer, input) else {
+    let Some(enqueued) = input.and_then(|input| enqueue(peer, input)) else {
         return;
     };
     // If a full job waits, its sender does the work here instead of sending even more.

@@ -23,7 +23,7 @@ use crate::{
         route::{Route, RouteCache},
         skb::{DatagramOut, SkBuff},
         skb_list::SkbList,
-        udp::{Flow4, Flow6},
+        udp::{Flow4, Flow6, UdpTunnel},
     },
     queueing::stages::Encapsulated,
     rcu::{read_lock, Guard},
@@ -37,17 +37,14 @@ use crate::{
 const QUEUED_WEIGHT: usize = (32 << 20) / 7_000;
 
 impl Sockets<Device> {
-    /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list.
-    ///
-    /// Returns what the IP layer was given, and the endpoint without its source if that
-    /// could no longer be used.
+    /// Sends datagrams to an endpoint. Those that cannot be sent stay in the list. Returns what the IP layer was given.
     fn send(
         &self,
         context: &Sending<'_>,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
-    ) -> (Result<Sent>, Option<Endpoint>) {
+    ) -> Result<Sent> {
         match endpoint {
             Endpoint::V4 { .. } => self.send_v4(context, endpoint, packets, guard),
             Endpoint::V6 { .. } => self.send_v6(context, endpoint, packets, guard),
@@ -57,17 +54,12 @@ impl Sockets<Device> {
     fn send_v4(
         &self,
         context: &Sending<'_>,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
-    ) -> (Result<Sent>, Option<Endpoint>) {
-        let Endpoint::V4 {
-            remote,
-            source,
-            interface,
-        } = endpoint
-        else {
-            return (Err(EAFNOSUPPORT), None);
+    ) -> Result<Sent> {
+        let Endpoint::V4 { remote, source, .. } = endpoint else {
+            return Err(EAFNOSUPPORT);
         };
         let mut flow = Flow4 {
             source: source.octets(),
@@ -76,73 +68,33 @@ impl Sockets<Device> {
             scope: 0,
             mark: context.mark,
         };
-        let mut changed = None;
         let cached = context
-            .cache()
+            .cache
             .and_then(|cache| cache.get_v4(context.softirqs));
         let route = match cached {
             Some((route, source)) => {
                 flow.source = source;
                 route
             }
-            None => {
-                let mut forget = |flow: &mut Flow4| {
-                    flow.source = Ipv4Addr::UNSPECIFIED.octets();
-                    let mut endpoint = endpoint;
-                    endpoint.forget_source();
-                    changed = Some(endpoint);
-                };
-                flow.scope = self.v4.vrf_of(interface, guard);
-                let mut sticks = !source.is_unspecified();
-                if sticks && !self.v4.is_local_v4(flow.source, guard) {
-                    forget(&mut flow);
-                    sticks = false;
-                }
-                let mut found = self.v4.route_v4(&mut flow, guard);
-                let unusable = match &found {
-                    Ok(route) => sticks && route.interface(guard) != interface,
-                    Err(e) => sticks && *e == EINVAL,
-                };
-                if unusable {
-                    forget(&mut flow);
-                    found = self.v4.route_v4(&mut flow, guard);
-                }
-                match found {
-                    Ok(route) => {
-                        context.remember(&endpoint, changed.is_some(), |cache| {
-                            cache.set_v4(&route, flow.source, context.softirqs)
-                        });
-                        route
-                    }
-                    Err(e) => return (Err(e), changed),
-                }
-            }
+            None => find_v4(&self.v4, context, *endpoint, &mut flow, guard)?,
         };
-        let sent = send_all(context, packets, route, guard, |skb, route, ds| {
+        send_all(context, packets, route, guard, |skb, route, ds| {
             self.v4
                 .send_v4(context.netdev, skb, route, &flow, ds, guard)
-        });
-        (sent, changed)
+        })
     }
 
     fn send_v6(
         &self,
         context: &Sending<'_>,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         packets: &mut SkbList<DatagramOut>,
         guard: &Guard,
-    ) -> (Result<Sent>, Option<Endpoint>) {
-        let Endpoint::V6 {
-            remote,
-            source,
-            interface,
-        } = endpoint
-        else {
-            return (Err(EAFNOSUPPORT), None);
+    ) -> Result<Sent> {
+        let Endpoint::V6 { remote, source, .. } = endpoint else {
+            return Err(EAFNOSUPPORT);
         };
-        let Some(v6) = &self.v6 else {
-            return (Err(EAFNOSUPPORT), None);
-        };
+        let v6 = self.v6.as_ref().ok_or(EAFNOSUPPORT)?;
         let mut flow = Flow6 {
             source: source.octets(),
             destination: remote.ip().octets(),
@@ -150,57 +102,110 @@ impl Sockets<Device> {
             scope: remote.scope_id(),
             mark: context.mark,
         };
-        let mut changed = None;
         let cached = context
-            .cache()
+            .cache
             .and_then(|cache| cache.get_v6(context.softirqs));
         let route = match cached {
             Some((route, source)) => {
                 flow.source = source;
                 route
             }
-            None => {
-                let mut forget = |flow: &mut Flow6| {
-                    flow.source = Ipv6Addr::UNSPECIFIED.octets();
-                    let mut endpoint = endpoint;
-                    endpoint.forget_source();
-                    changed = Some(endpoint);
-                };
-                if flow.scope == 0 {
-                    flow.scope = v6.vrf_of(interface, guard);
-                }
-                let mut sticks = !source.is_unspecified();
-                if sticks && !v6.is_local_v6(flow.source, interface, guard) {
-                    forget(&mut flow);
-                    sticks = false;
-                }
-                let mut found = v6.route_v6(&mut flow, guard);
-                // An address of no cable, such as one of `lo`, is as good on any.
-                let unusable = found.as_ref().is_ok_and(|route| {
-                    sticks
-                        && route.interface(guard) != interface
-                        && v6.is_address_of(flow.source, interface, guard)
-                });
-                if unusable {
-                    forget(&mut flow);
-                    found = v6.route_v6(&mut flow, guard);
-                }
-                match found {
-                    Ok(route) => {
-                        context.remember(&endpoint, changed.is_some(), |cache| {
-                            cache.set_v6(&route, flow.source, context.softirqs)
-                        });
-                        route
-                    }
-                    Err(e) => return (Err(e), changed),
-                }
-            }
+            None => find_v6(v6, context, *endpoint, &mut flow, guard)?,
         };
-        let sent = send_all(context, packets, route, guard, |skb, route, ds| {
+        send_all(context, packets, route, guard, |skb, route, ds| {
             v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
-        });
-        (sent, changed)
+        })
     }
+}
+
+/// Finds the route to an endpoint, and the source address, and remembers them.
+#[inline(never)]
+fn find_v4<'g>(
+    v4: &UdpTunnel<Device>,
+    context: &Sending<'_>,
+    mut endpoint: Endpoint,
+    flow: &mut Flow4,
+    guard: &'g Guard,
+) -> Result<Route<'g>> {
+    let Endpoint::V4 {
+        source, interface, ..
+    } = endpoint
+    else {
+        return Err(EAFNOSUPPORT);
+    };
+    let mut anew = false;
+    let mut forget = |flow: &mut Flow4| {
+        flow.source = Ipv4Addr::UNSPECIFIED.octets();
+        context.forget_source(&mut endpoint);
+        anew = true;
+    };
+    flow.scope = v4.vrf_of(interface, guard);
+    let mut sticks = !source.is_unspecified();
+    if sticks && !v4.is_local_v4(flow.source, guard) {
+        forget(flow);
+        sticks = false;
+    }
+    let mut found = v4.route_v4(flow, guard);
+    let unusable = match &found {
+        Ok(route) => sticks && route.interface(guard) != interface,
+        Err(e) => sticks && *e == EINVAL,
+    };
+    if unusable {
+        forget(flow);
+        found = v4.route_v4(flow, guard);
+    }
+    let route = found?;
+    context.remember(&endpoint, anew, |cache| {
+        cache.set_v4(&route, flow.source, context.softirqs)
+    });
+    Ok(route)
+}
+
+/// As [`find_v4`].
+#[inline(never)]
+fn find_v6<'g>(
+    v6: &UdpTunnel<Device>,
+    context: &Sending<'_>,
+    mut endpoint: Endpoint,
+    flow: &mut Flow6,
+    guard: &'g Guard,
+) -> Result<Route<'g>> {
+    let Endpoint::V6 {
+        source, interface, ..
+    } = endpoint
+    else {
+        return Err(EAFNOSUPPORT);
+    };
+    let mut anew = false;
+    let mut forget = |flow: &mut Flow6| {
+        flow.source = Ipv6Addr::UNSPECIFIED.octets();
+        context.forget_source(&mut endpoint);
+        anew = true;
+    };
+    if flow.scope == 0 {
+        flow.scope = v6.vrf_of(interface, guard);
+    }
+    let mut sticks = !source.is_unspecified();
+    if sticks && !v6.is_local_v6(flow.source, interface, guard) {
+        forget(flow);
+        sticks = false;
+    }
+    let mut found = v6.route_v6(flow, guard);
+    // An address of no cable, such as one of `lo`, is as good on any.
+    let unusable = found.as_ref().is_ok_and(|route| {
+        sticks
+            && route.interface(guard) != interface
+            && v6.is_address_of(flow.source, interface, guard)
+    });
+    if unusable {
+        forget(flow);
+        found = v6.route_v6(flow, guard);
+    }
+    let route = found?;
+    context.remember(&endpoint, anew, |cache| {
+        cache.set_v6(&route, flow.source, context.softirqs)
+    });
+    Ok(route)
 }
 
 /// What is the same for all datagrams that are sent together.
@@ -210,8 +215,9 @@ struct Sending<'a> {
     mark: u32,
     /// As outer routing and the IP layer expect.
     softirqs: &'a SoftirqsDisabled,
-    /// Whose datagrams these are, and the routes to it.
-    known: Option<(&'a Peer, &'a RouteCache)>,
+    /// Whose datagrams these are, and the routes to it, as far as there are such.
+    peer: Option<&'a Peer>,
+    cache: Option<&'a RouteCache>,
 }
 
 /// What the IP layer was given.
@@ -225,20 +231,26 @@ impl<'a> Sending<'a> {
     /// Counts messages that there was no memory for.
     #[cold]
     fn count_lost(&self, messages: usize) {
-        match self.known {
-            Some((peer, _)) => count_of_peer(peer, Cause::NoMemorySending, messages),
+        match self.peer {
+            Some(peer) => count_of_peer(peer, Cause::NoMemorySending, messages),
             None => count_of_device(self.device, Cause::NoMemorySending, messages),
         }
     }
 
-    fn cache(&self) -> Option<&'a RouteCache> {
-        self.known.map(|(_, cache)| cache)
+    /// Forgets which of this host's addresses the peer sent to, as that can no longer be used; in the peer, too, unless it is
+    /// somewhere else by now.
+    fn forget_source(&self, endpoint: &mut Endpoint) {
+        let was = *endpoint;
+        endpoint.forget_source();
+        if let Some(peer) = self.peer {
+            peer.replace_endpoint_if(&was, *endpoint);
+        }
     }
 
     /// Caches a route, unless the peer's endpoint is another by now: the cache was reset when it
     /// changed, and must not get a route to where the peer was.
     fn remember(&self, endpoint: &Endpoint, anew: bool, set: impl FnOnce(&RouteCache)) {
-        if let Some((peer, cache)) = self.known {
+        if let (Some(peer), Some(cache)) = (self.peer, self.cache) {
             peer.while_endpoint_is(endpoint, || {
                 if anew {
                     cache.reset();
@@ -259,7 +271,7 @@ fn send_all(
 ) -> Result<Sent> {
     let netdev = context.netdev;
     let limits = route.gso_limits(guard);
-    if let Some((peer, _)) = context.known {
+    if let Some(peer) = context.peer {
         peer.pace.note_below(&limits);
     }
     let mut given = Sent::default();
@@ -323,12 +335,10 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
         netdev: &device.netdev,
         mark: device.fwmark(),
         softirqs: &softirqs,
-        known: cache.as_deref().map(|cache| (peer, cache)),
+        peer: Some(peer),
+        cache: cache.as_deref(),
     };
-    let (sent, changed) = sockets.send(&context, endpoint, &mut packets, &guard);
-    if let Some(changed) = changed {
-        peer.replace_endpoint_if(&endpoint, changed);
-    }
+    let sent = sockets.send(&context, &endpoint, &mut packets, &guard);
     let sent = sent.inspect_err(|e| {
         events::no_route(&**device, endpoint.remote(), *e);
         drop_of_peer(peer, Cause::NoRoute, packets);
@@ -353,11 +363,12 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>
         netdev: &device.netdev,
         mark: device.fwmark(),
         softirqs: &softirqs,
-        known: None,
+        peer: None,
+        cache: None,
     };
     let mut packets = SkbList::new();
     packets.push_back(skb);
-    let (sent, _) = sockets.send(&context, to, &mut packets, &guard);
+    let sent = sockets.send(&context, &to, &mut packets, &guard);
     sent.map(|_| ()).inspect_err(|e| {
         events::no_route(device, to.remote(), *e);
         drop_of_device(device, Cause::NoRoute, packets);

@@ -317,18 +317,17 @@ impl<J: Job> OrderedQueue<J> {
     }
 
     /// Passes the queue by, as an empty qdisc is: does a job and delivers what comes of it at once, if nothing is in the queue,
-    /// and it may be at home here; goes on as [`Self::run`]. Otherwise gives it back. Context: softirqs disabled.
+    /// and it may be at home here; goes on as [`Self::run`]. Otherwise returns `None`, and leaves it. Context: softirqs disabled.
     pub(crate) fn run_bypass(
         &self,
-        mut input: J::Input,
+        job: &mut Option<J::Input>,
         budget: usize,
         mut deliver: impl FnMut(J::Output) -> usize,
-    ) -> core::result::Result<Next, J::Input> {
+    ) -> Option<Next> {
         let mut state = self.state.lock();
         let here = this_cpu();
-        if state.slots.len() != 0 || state.is_delivering || state.must_stay(&input, here) {
-            return Err(input);
-        }
+        let is_busy = state.slots.len() != 0 || state.is_delivering;
+        let mut input = job.take_if(|input| !is_busy && !state.must_stay(input, here))?;
         state.home = here;
         state.settle(&input);
         state.workers += 1;
@@ -339,7 +338,7 @@ impl<J: Job> OrderedQueue<J> {
         let spent = self.deliver(output, &mut deliver);
         let mut state = self.state.lock();
         state.is_delivering = false;
-        Ok(self.go_on(state, budget.saturating_sub(spent), deliver))
+        Some(self.go_on(state, budget.saturating_sub(spent), deliver))
     }
 
     /// Comes as an owner: works and delivers until nothing is left to do, or `budget` is spent, of which `deliver`
@@ -354,6 +353,9 @@ impl<J: Job> OrderedQueue<J> {
         self.go_on(state, budget, deliver)
     }
 
+    /// Not inline: what it needs on the stack is not there while [`Self::run_bypass`] delivers, which may lead into
+    /// another tunnel.
+    #[inline(never)]
     fn go_on<'a>(
         &'a self,
         mut state: Locked<'a, State<J>>,

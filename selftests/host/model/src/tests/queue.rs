@@ -155,19 +155,23 @@ impl World {
     }
 
     fn step(this: &Arc<Self>, cpu: u8, number: u8, step: Step) {
-        let mut input = Numbers {
+        let mut input = Some(Numbers {
             numbers: vec![(number, cpu)],
             world: this.clone(),
-        };
+        });
         match step {
             Come => return Self::own(this),
-            Alone => match this.queue.run_bypass(input, this.budget, Self::deliver) {
-                Ok(Next::Nothing) => return,
-                Ok(Next::Schedule) => return Self::schedule(this, cpu.into()),
-                Err(back) => input = back,
+            Alone => match this
+                .queue
+                .run_bypass(&mut input, this.budget, Self::deliver)
+            {
+                Some(Next::Nothing) => return,
+                Some(Next::Schedule) => return Self::schedule(this, cpu.into()),
+                None => (),
             },
             Here | Later | Give => (),
         }
+        let input = input.expect("what was not passed by");
         let enqueued = this.queue.enqueue(input, usize::MAX).ok().expect("room");
         match step {
             Give => drop(
@@ -361,8 +365,8 @@ fn who_delivers_is_the_task_and_not_its_cpu() {
             assert!(queue.is_delivering_here(), "and then the same again");
             1
         };
-        let alone = queue.run_bypass((), usize::MAX, &mut deliver);
-        assert!(alone.is_ok_and(|next| next == Next::Nothing));
+        let alone = queue.run_bypass(&mut Some(()), usize::MAX, &mut deliver);
+        assert!(alone == Some(Next::Nothing));
         assert!(queue.enqueue((), 1).is_ok());
         assert!(queue.run(usize::MAX, deliver) == Next::Nothing && delivered == 2);
         assert!(!queue.is_delivering_here(), "afterwards");
@@ -378,13 +382,17 @@ fn what_is_held_back_is_not_passed_by() {
         let other = queue.clone();
         let other = thread::spawn(move || assert!(other.load_to_work_on() <= 1));
         HELD.set(true);
-        assert!(queue.run_bypass((), usize::MAX, |()| 1).is_err());
+        assert!(queue
+            .run_bypass(&mut Some(()), usize::MAX, |()| 1)
+            .is_none());
         assert!(queue
             .enqueue((), 1)
             .is_ok_and(|enqueued| enqueued.home == 0));
         assert!(queue.run(usize::MAX, |()| 1) == Next::Nothing);
         HELD.set(false);
-        assert!(queue.run_bypass((), usize::MAX, |()| 1).is_ok());
+        assert!(queue
+            .run_bypass(&mut Some(()), usize::MAX, |()| 1)
+            .is_some());
         other.join().unwrap();
     });
 }
