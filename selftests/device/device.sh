@@ -450,16 +450,18 @@ on a wg set wg0 peer "${public[b]}" persistent-keepalive off
 chapter "Keepalives"
 # Many at once, each as the interval is turned on. Nothing else has this processor meanwhile.
 cat >"$net_tmp/keepalives.py" <<'P'
-import base64, sys
+import base64, sys, time
 sys.path.insert(0, sys.argv[1])
 from netlink import attribute, nest
 from wgnetlink import D_PEERS, P_KEEPALIVE, P_PUBLIC, SET, WireGuard, name, u16
 key = attribute(P_PUBLIC, base64.b64decode(sys.argv[2]))
 peers = [nest(0, key, u16(P_KEEPALIVE, seconds)) for _ in range(50) for seconds in (0, 3600)]
 wireguard = WireGuard()
+begun = time.monotonic()
 for _ in range(int(sys.argv[3])):
     if wireguard.call(SET, name("wg0"), nest(D_PEERS, *peers))[0]:
         sys.exit("the intervals were not set")
+print(round((time.monotonic() - begun) * 1000), file=open(sys.argv[4], "w"))
 P
 jobs() { on a ethtool -S wg0 | sed -n 's/^ *tx_jobs: //p'; }
 tunnel 10.1.0.1 10.1.0.22
@@ -467,12 +469,15 @@ check "a session" on a ping -c 2 -i 0.2 -W 5 10.2.0.2
 before=$(transfer a wg0 "${public[b]}" tx)
 worked=$(jobs)
 initiated=$(initiations)
-check "500 keepalives in a row" on a chrt -f 50 taskset -c 0 python3 "$net_tmp/keepalives.py" "$here/../lib" "${public[b]}" 10
+check "500 keepalives in a row" on a chrt -f 50 taskset -c 0 python3 "$net_tmp/keepalives.py" "$here/../lib" "${public[b]}" 10 "$net_tmp/took"
 sleep 1
 # And perhaps the one that answers the ping.
 check_number "are sent" "$(transfer a wg0 "${public[b]}" tx)" -ge $((before + 500 * 32))
-# With instruments they come too slowly to be waited for.
-if [ -n "$worked" ] && [[ $(uname -r) != *debug* ]]; then
+# What comes more slowly than 32 in 4 ms is not waited for, and does not on machines that are slow by their own clock.
+took=$(cat "$net_tmp/took")
+if [ -n "$worked" ] && [ "$took" -ge 60 ]; then
+	note "too slow here to be collected: 500 in $took ms"
+elif [ -n "$worked" ]; then
 	# One that has to wait for a session first is by itself.
 	check_number "several as one job, as any packets with a session" $(($(jobs) - worked)) -lt 400
 fi
