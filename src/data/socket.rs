@@ -51,6 +51,9 @@ impl Sockets<Device> {
         }
     }
 
+    /// Not inline, as what follows: the stack that other cases want is not there while the IP layer sends, which may lead into
+    /// another tunnel.
+    #[inline(never)]
     fn send_v4(
         &self,
         context: &Sending<'_>,
@@ -76,7 +79,7 @@ impl Sockets<Device> {
                 flow.source = source;
                 route
             }
-            None => find_v4(&self.v4, context, *endpoint, &mut flow, guard)?,
+            None => find_v4(&self.v4, context, endpoint, &mut flow, guard)?,
         };
         send_all(context, packets, route, guard, |skb, route, ds| {
             self.v4
@@ -84,6 +87,7 @@ impl Sockets<Device> {
         })
     }
 
+    #[inline(never)]
     fn send_v6(
         &self,
         context: &Sending<'_>,
@@ -110,7 +114,7 @@ impl Sockets<Device> {
                 flow.source = source;
                 route
             }
-            None => find_v6(v6, context, *endpoint, &mut flow, guard)?,
+            None => find_v6(v6, context, endpoint, &mut flow, guard)?,
         };
         send_all(context, packets, route, guard, |skb, route, ds| {
             v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
@@ -123,10 +127,11 @@ impl Sockets<Device> {
 fn find_v4<'g>(
     v4: &UdpTunnel<Device>,
     context: &Sending<'_>,
-    mut endpoint: Endpoint,
+    endpoint: &Endpoint,
     flow: &mut Flow4,
     guard: &'g Guard,
 ) -> Result<Route<'g>> {
+    let mut endpoint = *endpoint;
     let Endpoint::V4 {
         source, interface, ..
     } = endpoint
@@ -166,10 +171,11 @@ fn find_v4<'g>(
 fn find_v6<'g>(
     v6: &UdpTunnel<Device>,
     context: &Sending<'_>,
-    mut endpoint: Endpoint,
+    endpoint: &Endpoint,
     flow: &mut Flow6,
     guard: &'g Guard,
 ) -> Result<Route<'g>> {
+    let mut endpoint = *endpoint;
     let Endpoint::V6 {
         source, interface, ..
     } = endpoint
@@ -234,6 +240,16 @@ impl<'a> Sending<'a> {
         match self.peer {
             Some(peer) => count_of_peer(peer, Cause::NoMemorySending, messages),
             None => count_of_device(self.device, Cause::NoMemorySending, messages),
+        }
+    }
+
+    /// Drops what could not be sent.
+    #[cold]
+    fn give_up(&self, endpoint: &Endpoint, e: Error, packets: SkbList<DatagramOut>) {
+        events::no_route(self.device, endpoint.remote(), e);
+        match self.peer {
+            Some(peer) => drop_of_peer(peer, Cause::NoRoute, packets),
+            None => drop_of_device(self.device, Cause::NoRoute, packets),
         }
     }
 
@@ -321,7 +337,8 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
     let softirqs = SoftirqsDisabled::new();
     let guard = read_lock();
     let device = &peer.device;
-    let Some(endpoint) = peer.endpoint() else {
+    let endpoint = peer.endpoint();
+    let Some(endpoint) = &endpoint else {
         drop_of_peer(peer, Cause::Unaddressed, packets);
         return Err(EDESTADDRREQ);
     };
@@ -338,11 +355,8 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
         peer: Some(peer),
         cache: cache.as_deref(),
     };
-    let sent = sockets.send(&context, &endpoint, &mut packets, &guard);
-    let sent = sent.inspect_err(|e| {
-        events::no_route(&**device, endpoint.remote(), *e);
-        drop_of_peer(peer, Cause::NoRoute, packets);
-    })?;
+    let sent = sockets.send(&context, endpoint, &mut packets, &guard);
+    let sent = sent.inspect_err(|e| context.give_up(endpoint, *e, packets))?;
     let _ = peer.tx_bytes.fetch_add(sent.bytes as u64, Relaxed);
     peer.counters.tx_packets.add(sent.messages);
     Ok(())
@@ -369,8 +383,6 @@ pub(crate) fn send_reply(device: &Device, to: Endpoint, skb: SkBuff<DatagramOut>
     let mut packets = SkbList::new();
     packets.push_back(skb);
     let sent = sockets.send(&context, &to, &mut packets, &guard);
-    sent.map(|_| ()).inspect_err(|e| {
-        events::no_route(device, to.remote(), *e);
-        drop_of_device(device, Cause::NoRoute, packets);
-    })
+    sent.map(|_| ())
+        .inspect_err(|e| context.give_up(&to, *e, packets))
 }
