@@ -14,7 +14,7 @@ use crate::{
     device::{lane::Lane, Open, Peer},
     net::napi::{Poll, Receiver},
     queueing::queue::{Next, OrderedQueue},
-    rcu::RcuArc,
+    rcu::{read_lock, RcuArc},
 };
 
 /// A peer with more datagrams than this is worth another CPU's attention.
@@ -64,7 +64,7 @@ impl Poll for Lane {
                 continue;
             }
             let next = peer.incoming.run(budget - done, |opened| {
-                let count = receive::deliver(opened, receiver);
+                let count = receive::deliver(opened, receiver, &read_lock());
                 peer.delivered_in.store(receiver.poll(), Relaxed);
                 done = done.saturating_add(count);
                 count

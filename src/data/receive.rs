@@ -125,7 +125,7 @@ fn data(
     let many = sealed.messages > 1 || peer.pace.is_flooded();
     let mut sealed = Some(sealed);
     if !many {
-        deliver_at_once(&device, peer, &mut sealed);
+        deliver_at_once(&device, peer, &mut sealed, guard);
     }
     let Some(sealed) = sealed else {
         return false;
@@ -146,13 +146,18 @@ fn data(
 }
 
 /// Decrypts and delivers a lone datagram where it came in, if nothing else of its peer's is under way. Otherwise leaves it.
-fn deliver_at_once(device: &Device, peer: &RcuArc<Peer>, sealed: &mut Option<Sealed>) {
+fn deliver_at_once(
+    device: &Device,
+    peer: &RcuArc<Peer>,
+    sealed: &mut Option<Sealed>,
+    guard: &Guard,
+) {
     let mut softirqs = SoftirqsDisabled::new();
     let here = kernel::cpu::CpuId::current().as_u32();
     let next = device.engine.local().ok().and_then(|local| {
         local.at_once(|| {
             let mut receiver = Receiver::for_lone_packets(&mut softirqs);
-            let deliver = |opened| deliver(opened, &mut receiver);
+            let deliver = |opened| deliver(opened, &mut receiver, guard);
             peer.incoming.run_bypass(sealed, 1, deliver)
         })
     });
@@ -170,24 +175,23 @@ pub(crate) fn discard(opened: Opened) -> usize {
 /// Delivers packets to the stack and returns how many there were.
 ///
 /// Context: softirq.
-pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>) -> usize {
+pub(crate) fn deliver(opened: Opened, receiver: &mut Receiver<'_>, guard: &Guard) -> usize {
     let keypair = &opened.keypair;
     let peer = &keypair.peer;
     let (mut packets, new) = without_replays(keypair, opened.packets);
     if !packets.is_empty() {
         peer.pace.received(new);
-        authenticated(keypair, &opened.endpoint);
-        let guard = read_lock();
+        authenticated(keypair, &opened.endpoint, guard);
         let (mut count, mut bytes) = (0usize, 0usize);
         let mut has_data = false;
         while let Some(packet) = packets.pop_front() {
             if !has_data && packet.len() != 0 {
                 has_data = true;
                 // Before the stack has it, which may answer at once.
-                timers::data_received(peer);
+                timers::data_received(peer, guard);
             }
             let Decrypted { messages, .. } = packet.control();
-            let accepted = accept(peer, packet, &guard, receiver);
+            let accepted = accept(peer, packet, guard, receiver);
             if accepted != 0 {
                 count = count.saturating_add(messages as usize);
             }
@@ -284,30 +288,28 @@ fn keep_new(
 }
 
 /// Draws the conclusions from authentic messages having come from somewhere.
-fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint) {
+fn authenticated(keypair: &RcuArc<Keypair>, from: &Endpoint, guard: &Guard) {
     let peer = &keypair.peer;
     heard_from(peer, *from);
     // First: what is sent below expects an answer of its own.
     timers::authenticated_received(peer);
-    if peer.keypairs.confirm(keypair) {
+    if peer.keypairs.confirm(keypair, guard) {
         timers::handshake_completed(peer);
         send_staged(peer);
     }
-    keep_session_fresh(peer);
+    keep_session_fresh(peer, guard);
 }
 
 /// Begins a handshake while there is still time, if only receiving shows that the session is used.
-fn keep_session_fresh(peer: &RcuArc<Peer>) {
+fn keep_session_fresh(peer: &RcuArc<Peer>, guard: &Guard) {
     const LAST_MINUTE: u64 = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
 
     if peer.timers.is_in_last_minute() {
         return;
     }
-    let guard = read_lock();
-    let due = peer.keypairs.current(&guard).is_some_and(|keypair| {
+    let due = peer.keypairs.current(guard).is_some_and(|keypair| {
         keypair.sending_is_valid() && keypair.we_initiated && keypair.older_than(LAST_MINUTE)
     });
-    drop(guard);
     if due && peer.timers.last_minute() {
         request(peer, Request::BeginHandshake);
     }

@@ -168,7 +168,12 @@ fn send_at_once(peer: &RcuArc<Peer>, packets: &mut SkbList<PacketOut>, guard: &G
     let Some(keypair) = keypair.upgrade() else {
         return false;
     };
-    xmit(peer, keypair, core::mem::replace(packets, SkbList::new()));
+    xmit(
+        peer,
+        keypair,
+        core::mem::replace(packets, SkbList::new()),
+        guard,
+    );
     true
 }
 
@@ -246,7 +251,12 @@ fn usable_session(peer: &RcuArc<Peer>) -> Option<RcuArc<Keypair>> {
 /// A lone packet is encrypted and sent where it is, which is the quickest. When many come without an answer in
 /// between, they are collected for a work item and sent together, which is the cheapest. A large packet goes to a helper,
 /// if there is one. In tunnels within tunnels a work item begins anew.
-fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<PacketOut>) {
+fn xmit(
+    peer: &RcuArc<Peer>,
+    keypair: RcuArc<Keypair>,
+    mut packets: SkbList<PacketOut>,
+    guard: &Guard,
+) {
     let (mut bytes, mut parts) = (0usize, 0usize);
     packets.for_each(|skb| {
         bytes = bytes.saturating_add(skb.len());
@@ -260,6 +270,7 @@ fn xmit(peer: &RcuArc<Peer>, keypair: RcuArc<Keypair>, mut packets: SkbList<Pack
         is_large,
     });
     if !is_large && !is_collected && transmit_depth() <= DEEP {
+        let deliver = |output| deliver(output, guard);
         if let Some(next) = peer.outgoing.run_bypass(&mut input, BUDGET, deliver) {
             return schedule_if(peer, next);
         }
@@ -298,7 +309,7 @@ fn process(peer: &RcuArc<Peer>, enqueued: &Enqueued, is_large: bool) {
     } else if is_large && helper::schedule::<Seal>(peer) {
         // It schedules who sends.
     } else if enqueued.home == kernel::cpu::CpuId::current().as_u32() {
-        schedule_if(peer, peer.outgoing.run(BUDGET, deliver));
+        run(peer);
     } else {
         helper::help::<Seal>(peer, 1);
     }
@@ -316,7 +327,13 @@ impl PeerJob for Seal {
     }
 }
 
-/// Goes on sending later, if there is more. Context: softirqs disabled, or a work item of one CPU.
+/// Encrypts and sends what waits. Context: softirqs disabled, or a work item of one CPU.
+fn run(peer: &RcuArc<Peer>) {
+    let deliver = |output| deliver(output, &read_lock());
+    schedule_if(peer, peer.outgoing.run(BUDGET, deliver));
+}
+
+/// Goes on sending later, if there is more. Context: as above.
 fn schedule_if(peer: &RcuArc<Peer>, next: Next) {
     if next == Next::Schedule {
         Seal::schedule(peer, kernel::cpu::CpuId::current().as_u32());
@@ -327,12 +344,12 @@ impl WorkItem<SEND> for Peer {
     type Pointer = RcuArc<Self>;
 
     fn run(this: RcuArc<Self>) {
-        schedule_if(&this, this.outgoing.run(BUDGET, deliver));
+        run(&this);
     }
 }
 
 /// Sends data messages. Returns how many bytes they are.
-fn deliver(output: Datagrams) -> usize {
+fn deliver(output: Datagrams, guard: &Guard) -> usize {
     let Datagrams {
         keypair,
         mut datagrams,
@@ -349,22 +366,20 @@ fn deliver(output: Datagrams) -> usize {
         has_data |= datagram.len() > DATA_MIN_LEN;
     });
     timers::authenticated_sent(peer);
-    if socket::send_to_peer(peer, datagrams).is_ok() && has_data {
-        timers::data_sent(peer);
+    if socket::send_to_peer(peer, datagrams, guard).is_ok() && has_data {
+        timers::data_sent(peer, guard);
     }
-    keep_session_fresh(peer);
+    keep_session_fresh(peer, guard);
     bytes
 }
 
 /// Begins a handshake when the session gets old, if it is our turn.
-fn keep_session_fresh(peer: &RcuArc<Peer>) {
-    let guard = read_lock();
-    let due = peer.keypairs.current(&guard).is_some_and(|keypair| {
+fn keep_session_fresh(peer: &RcuArc<Peer>, guard: &Guard) {
+    let due = peer.keypairs.current(guard).is_some_and(|keypair| {
         keypair.sending_is_valid()
             && (keypair.sent() > REKEY_AFTER_MESSAGES
                 || keypair.we_initiated && keypair.older_than(REKEY_AFTER_TIME))
     });
-    drop(guard);
     if due {
         request(peer, Request::BeginHandshake);
     }
@@ -377,7 +392,7 @@ pub(crate) fn send_handshake_message(peer: &Peer, message: &[u8], ds: u8) -> Res
         message_buffer(message, ds, GFP_KERNEL)
             .inspect_err(|_| count_of_peer(peer, Cause::NoMemorySending, 1))?,
     );
-    socket::send_to_peer(peer, packets)
+    socket::send_to_peer(peer, packets, &read_lock())
 }
 
 /// Puts a message into a buffer that can be sent. Errors: `ENOMEM`.

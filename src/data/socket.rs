@@ -333,20 +333,23 @@ fn send_all(
 ///
 /// Context: any but hard interrupts. Errors: `EDESTADDRREQ` when no endpoint is known, `ENONET`
 /// when the device is down or its namespace gone, those of routing.
-pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Result {
+pub(crate) fn send_to_peer(
+    peer: &Peer,
+    mut packets: SkbList<DatagramOut>,
+    guard: &Guard,
+) -> Result {
     let softirqs = SoftirqsDisabled::new();
-    let guard = read_lock();
     let device = &peer.device;
     let endpoint = peer.endpoint();
     let Some(endpoint) = &endpoint else {
         drop_of_peer(peer, Cause::Unaddressed, packets);
         return Err(EDESTADDRREQ);
     };
-    let Some(sockets) = device.sockets.get(&guard) else {
+    let Some(sockets) = device.sockets.get(guard) else {
         drop_of_peer(peer, Cause::SocketClosed, packets);
         return Err(ENONET);
     };
-    let cache = peer.routes.get(&guard);
+    let cache = peer.routes.get(guard);
     let context = Sending {
         device,
         netdev: &device.netdev,
@@ -355,7 +358,7 @@ pub(crate) fn send_to_peer(peer: &Peer, mut packets: SkbList<DatagramOut>) -> Re
         peer: Some(peer),
         cache: cache.as_deref(),
     };
-    let sent = sockets.send(&context, endpoint, &mut packets, &guard);
+    let sent = sockets.send(&context, endpoint, &mut packets, guard);
     let sent = sent.inspect_err(|e| context.give_up(endpoint, *e, packets))?;
     let _ = peer.tx_bytes.fetch_add(sent.bytes as u64, Relaxed);
     peer.counters.tx_packets.add(sent.messages);

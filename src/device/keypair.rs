@@ -164,12 +164,8 @@ impl Keypairs {
     /// Notes that an authentic message came with `keypair`. Returns `true` if that was the first
     /// one with the next keypair, which thereby becomes the current one.
     #[inline]
-    pub(crate) fn confirm(&self, keypair: &RcuArc<Keypair>) -> bool {
-        let is_next = || {
-            let guard = read_lock();
-            let is_next = self.next.get(&guard).is_some_and(|next| next.is(keypair));
-            is_next
-        };
+    pub(crate) fn confirm(&self, keypair: &RcuArc<Keypair>, guard: &Guard) -> bool {
+        let is_next = || self.next.get(guard).is_some_and(|next| next.is(keypair));
         if !is_next() {
             return false;
         }

@@ -15,7 +15,7 @@ use crate::{
         messages::{NSEC_PER_SEC, REKEY_TIMEOUT_JITTER_MAX},
         timers::{Clock, Ticks, Timers},
     },
-    rcu::{read_lock, RcuArc},
+    rcu::{read_lock, Guard, RcuArc},
     timer,
 };
 
@@ -39,9 +39,12 @@ impl Clock for Jiffies {
 
 /// Something that sets a timer happens to a peer; unless its device is down, or it was removed.
 #[inline]
-pub(crate) fn happens(peer: &RcuArc<Peer>, event: impl FnOnce(&Timers) -> Option<Ticks>) {
+pub(crate) fn happens(
+    peer: &RcuArc<Peer>,
     // Who takes the peer out of use (`teardown`, `link`) waits for a grace period before it stops the timers.
-    let _guard = read_lock();
+    _guard: &Guard,
+    event: impl FnOnce(&Timers) -> Option<Ticks>,
+) {
     if !peer.is_in_use() {
         return;
     }
@@ -60,14 +63,14 @@ pub(crate) fn arm(peer: &RcuArc<Peer>, due: Ticks) {
 
 /// Data was sent.
 #[inline]
-pub(crate) fn data_sent(peer: &RcuArc<Peer>) {
-    happens(peer, |timers| timers.data_sent(Jiffies));
+pub(crate) fn data_sent(peer: &RcuArc<Peer>, guard: &Guard) {
+    happens(peer, guard, |timers| timers.data_sent(Jiffies));
 }
 
 /// Data was received.
 #[inline]
-pub(crate) fn data_received(peer: &RcuArc<Peer>) {
-    happens(peer, |timers| timers.data_received(Jiffies));
+pub(crate) fn data_received(peer: &RcuArc<Peer>, guard: &Guard) {
+    happens(peer, guard, |timers| timers.data_received(Jiffies));
 }
 
 /// An authenticated message is being sent.
@@ -87,18 +90,20 @@ pub(crate) fn authenticated_received(peer: &RcuArc<Peer>) {
 #[inline]
 fn authenticated_traversed(peer: &RcuArc<Peer>) {
     if peer.timers.interval() != 0 {
-        happens(peer, |timers| timers.authenticated_traversed(Jiffies));
+        happens(peer, &read_lock(), |timers| {
+            timers.authenticated_traversed(Jiffies)
+        });
     }
 }
 
 /// An initiation is being sent.
 pub(crate) fn initiation_sent(peer: &RcuArc<Peer>) {
-    happens(peer, |timers| timers.initiation_sent(Jiffies));
+    happens(peer, &read_lock(), |timers| timers.initiation_sent(Jiffies));
 }
 
 /// The keys of a session were derived.
 pub(crate) fn session_derived(peer: &RcuArc<Peer>) {
-    happens(peer, |timers| timers.session_derived(Jiffies));
+    happens(peer, &read_lock(), |timers| timers.session_derived(Jiffies));
 }
 
 /// A handshake was completed.

@@ -28,7 +28,7 @@ impl TimerExpired<ALARM> for Peer {
         let next = this
             .timers
             .expired(timers::Jiffies, |action| carry_out(&this, action));
-        timers::happens(&this, |_| next);
+        timers::happens(&this, &read_lock(), |_| next);
     }
 }
 
