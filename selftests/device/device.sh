@@ -450,13 +450,15 @@ on a wg set wg0 peer "${public[b]}" persistent-keepalive off
 chapter "Keepalives"
 # Many at once, each as the interval is turned on. Nothing else has this processor meanwhile.
 cat >"$net_tmp/keepalives.py" <<'P'
-import base64, sys, time
+import base64, os, sys, time
 sys.path.insert(0, sys.argv[1])
 from netlink import attribute, nest
 from wgnetlink import D_PEERS, P_KEEPALIVE, P_PUBLIC, SET, WireGuard, name, u16
 key = attribute(P_PUBLIC, base64.b64decode(sys.argv[2]))
 peers = [nest(0, key, u16(P_KEEPALIVE, seconds)) for _ in range(50) for seconds in (0, 3600)]
 wireguard = WireGuard()
+# Now, and not when the interpreter starts: others get their share after a second.
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
 begun = time.monotonic()
 for _ in range(int(sys.argv[3])):
     if wireguard.call(SET, name("wg0"), nest(D_PEERS, *peers))[0]:
@@ -469,7 +471,7 @@ check "a session" on a ping -c 2 -i 0.2 -W 5 10.2.0.2
 before=$(transfer a wg0 "${public[b]}" tx)
 worked=$(jobs)
 initiated=$(initiations)
-check "500 keepalives in a row" on a chrt -f 50 taskset -c 0 python3 "$net_tmp/keepalives.py" "$here/../lib" "${public[b]}" 10 "$net_tmp/took"
+check "500 keepalives in a row" on a taskset -c 0 python3 "$net_tmp/keepalives.py" "$here/../lib" "${public[b]}" 10 "$net_tmp/took"
 sleep 1
 # And perhaps the one that answers the ping.
 check_number "are sent" "$(transfer a wg0 "${public[b]}" tx)" -ge $((before + 500 * 32))
