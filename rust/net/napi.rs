@@ -35,6 +35,9 @@ pub(crate) trait Poll: Send + Sync + Sized {
     ///
     /// Context: softirq; not on two CPUs at once for the same object.
     fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize;
+
+    /// Calls a function that polls the object, and hands on what was held back until then. Context: as above.
+    fn while_polled<R>(&self, f: impl FnOnce() -> R) -> R;
 }
 
 /// Hands packets to the network stack.
@@ -322,22 +325,24 @@ unsafe extern "C" fn poll<T: Poll>(
     let instance = unsafe { &*kernel::container_of!(outer, Instance<T>, napi) };
     let number = instance.begun.load(Relaxed).wrapping_add(1);
     instance.begun.store(number, Relaxed);
-    let mut receiver = Receiver {
-        poll: number,
-        // INVARIANT: The core polls this instance on this CPU now.
-        // SAFETY: The core hands in a valid pointer.
-        napi: Some(unsafe { NonNull::new_unchecked(napi) }),
-        merging: Merging::default(),
-        plain: SkbList::new(),
-        _polling: PhantomData,
-    };
-    let done = instance.polled.poll(&mut receiver, limit).min(limit);
-    drop(receiver);
-    if done < limit {
-        // SAFETY: The instance is being polled on this CPU.
-        unsafe { bindings::napi_complete_done(napi, done as kernel::ffi::c_int) };
-        // The next poll may have begun elsewhere; what it gets has a larger number.
-        instance.handed_over.store(number, Release);
-    }
-    done as kernel::ffi::c_int
+    instance.polled.while_polled(|| {
+        let mut receiver = Receiver {
+            poll: number,
+            // INVARIANT: The core polls this instance on this CPU now.
+            // SAFETY: The core hands in a valid pointer.
+            napi: Some(unsafe { NonNull::new_unchecked(napi) }),
+            merging: Merging::default(),
+            plain: SkbList::new(),
+            _polling: PhantomData,
+        };
+        let done = instance.polled.poll(&mut receiver, limit).min(limit);
+        drop(receiver);
+        if done < limit {
+            // SAFETY: The instance is being polled on this CPU.
+            unsafe { bindings::napi_complete_done(napi, done as kernel::ffi::c_int) };
+            // The next poll may have begun elsewhere; what it gets has a larger number.
+            instance.handed_over.store(number, Release);
+        }
+        done as kernel::ffi::c_int
+    })
 }

@@ -57,7 +57,7 @@ impl Poll for Lane {
                 break;
             };
             // It schedules who delivers.
-            if peer.device.engine.may_help()
+            if self.engine.may_help()
                 && peer.incoming.load_to_work_on() > OFFLOAD_DATAGRAMS
                 && helper::schedule::<Open>(&peer)
             {
@@ -74,5 +74,12 @@ impl Poll for Lane {
             }
         }
         done
+    }
+
+    fn while_polled<R>(&self, f: impl FnOnce() -> R) -> R {
+        match self.engine.local() {
+            Ok(local) => local.while_delivering(f),
+            Err(_) => f(),
+        }
     }
 }

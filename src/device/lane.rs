@@ -4,9 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 
-use crate::queueing::waitlist::Waitlist;
+use crate::{device::engine::Engine, queueing::waitlist::Waitlist};
 
 /// What peers wait for in a lane.
 pub(crate) struct Delivery;
@@ -14,14 +14,17 @@ pub(crate) struct Delivery;
 /// A lane.
 #[pin_data]
 pub(crate) struct Lane {
+    pub(crate) engine: Arc<Engine>,
     #[pin]
     pub(crate) peers: Waitlist<Delivery>,
 }
 
 impl Lane {
     /// An empty lane.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    pub(crate) fn new(engine: &Arc<Engine>) -> impl PinInit<Self, Error> {
+        let engine = engine.clone();
         try_pin_init!(Self {
+            engine,
             peers <- Waitlist::new(),
         })
     }

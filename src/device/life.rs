@@ -70,7 +70,7 @@ impl Device {
                 indices <- IdTable::new(),
                 index_seal: IndexSeal::random(),
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
-                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new()),
+                lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(engine)),
                 inflow: Inflow::new(),
                 handshakes <- new_spinlock_bh!(Handshakes::new(), "Device::handshakes"),
                 requests <- Waitlist::new(),

@@ -19,8 +19,8 @@ use crate::{
 #[pin_data]
 #[repr(align(64))]
 pub(crate) struct Local {
-    /// Whether a lone packet is being delivered here where its datagram came in.
-    is_at_once: Atomic<bool>,
+    /// Whether packets are being delivered here.
+    is_delivering: Atomic<bool>,
     /// Where messages are decrypted from.
     #[pin]
     pub(crate) bounce: BounceCache,
@@ -32,7 +32,7 @@ impl Local {
     /// What a CPU has at first: nothing.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            is_at_once: Atomic::new(false),
+            is_delivering: Atomic::new(false),
             bounce <- BounceCache::new(),
             page_pool <- new_spinlock_bh!(PagePool::new()?, "Local::page_pool"),
         })
@@ -43,16 +43,20 @@ impl Local {
         self.page_pool.lock().alloc(len)
     }
 
-    /// Calls a function that delivers a packet at once, unless this is called by what such a packet led to: the stack is
-    /// not deep enough for tunnels within tunnels. Context: softirqs disabled, on this CPU.
+    /// Calls a function that delivers packets. Context: softirqs disabled, on this CPU.
+    #[inline]
+    pub(crate) fn while_delivering<R>(&self, deliver: impl FnOnce() -> R) -> R {
+        self.is_delivering.store(true, Relaxed);
+        let result = deliver();
+        self.is_delivering.store(false, Relaxed);
+        result
+    }
+
+    /// Calls a function that delivers a packet at once, unless this is called by what a delivered one led to: the stack is
+    /// not deep enough for tunnels within tunnels. Context: as above.
     #[inline]
     pub(crate) fn at_once<R>(&self, deliver: impl FnOnce() -> R) -> Option<R> {
-        if self.is_at_once.load(Relaxed) {
-            return None;
-        }
-        self.is_at_once.store(true, Relaxed);
-        let result = deliver();
-        self.is_at_once.store(false, Relaxed);
-        Some(result)
+        let is_delivering = self.is_delivering.load(Relaxed);
+        (!is_delivering).then(|| self.while_delivering(deliver))
     }
 }
