@@ -49,7 +49,7 @@ const BUDGET: usize = 64 * 1024;
 /// A packet that is being sent through more devices than this at once is in its third tunnel or
 /// deeper: a tunnel counts twice, as a device and as a tunnel, but that in whose work item sending began
 /// only once. The kernel allows for few, and its stack of 16 KiB has no room for many: two within each
-/// other use up to 8.7 of it on x86, 11.6 on arm64 (selftests/device/device.sh).
+/// other use up to 7.9 of it on x86, 11.0 on arm64 (selftests/device/device.sh).
 const DEEP: u32 = 3;
 
 /// Takes a packet that was routed to the device.
