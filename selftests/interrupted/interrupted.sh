@@ -4,6 +4,9 @@
 # nothing goes on, nothing stays mounted, and the next run does the rest. Makes an environment of its own, once and a half:
 # on demand, some six minutes.
 
+# Who was begun in the background ignores Ctrl-C, and so would all that is begun here.
+[ -n "${heeds_interrupts:-}" ] || heeds_interrupts=yes exec env --default-signal=INT,QUIT "$0" "$@"
+
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 project=${here%/*/*}
 . "$here/../lib/check.sh"
