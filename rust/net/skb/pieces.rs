@@ -2,7 +2,8 @@
 
 //! Reading a received buffer from its front to its back.
 //!
-//! Context and locking: as for [`SkBuff`]; the buffer is borrowed meanwhile.
+//! Context: softirq, or process context with the RCU read side held. Locking: none; the buffer is borrowed meanwhile. What is not
+//! found in its pieces is left to `skb_copy_bits`, which says `EFAULT` if it is not there.
 
 use core::{
     ops::{Deref, Range},

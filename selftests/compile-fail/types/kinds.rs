@@ -11,6 +11,7 @@ use crate::{
         skb_list::SkbList,
     },
     queueing::stages::Outgoing,
+    rcu::Guard,
 };
 
 fn needs_send<T: Send>(_: T) {}
@@ -19,8 +20,8 @@ fn a_received_datagram_is_no_packet(receiver: &mut Receiver<'_>, datagram: SkBuf
     receiver.receive(datagram, Protocol::Ipv4); //~ E0308
 }
 
-fn a_packet_is_no_datagram(peer: &crate::device::Peer, packets: SkbList<PacketOut>) {
-    let _ = socket::send_to_peer(peer, packets); //~ E0308
+fn a_packet_is_no_datagram(peer: &crate::device::Peer, packets: SkbList<PacketOut>, guard: &Guard) {
+    let _ = socket::send_to_peer(peer, packets, guard); //~ E0308
 }
 
 fn an_icmp_error_needs_the_route(mut packet: SkBuff<PacketOut>) {
