@@ -90,11 +90,12 @@ impl Job for Open {
 
     fn join(first: &mut Sealed, mut second: Sealed) -> core::result::Result<(), Sealed> {
         let is_alike = first.endpoint == second.endpoint && first.keypair.ptr_eq(&second.keypair);
-        if !is_alike || first.messages >= JOB_MESSAGES {
+        let messages = first.messages.saturating_add(second.messages);
+        if !is_alike || messages > JOB_MESSAGES {
             return Err(second);
         }
         first.datagrams.append(&mut second.datagrams);
-        first.messages = first.messages.saturating_add(second.messages);
+        first.messages = messages;
         Ok(())
     }
 
