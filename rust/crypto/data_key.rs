@@ -62,26 +62,24 @@ impl Poly1305 {
     }
 }
 
-/// What Poly1305 gets behind a ciphertext of `length` bytes with no additional data: zeros up to a whole block, and a
-/// block with the lengths of both. Returns how many bytes that is, at the end of the array.
+/// What Poly1305 gets behind a ciphertext of `length` bytes with no additional data: this many zeros, up to a whole block, and
+/// a block with the lengths of both.
 #[inline]
-fn end_of(length: usize) -> ([u8; 2 * TAG_LEN], usize) {
-    let mut end = [0; 2 * TAG_LEN];
-    if let Some(lengths) = end.last_chunk_mut() {
-        *lengths = (u128::from(length as u64) << 64).to_le_bytes();
-    }
-    (end, length.wrapping_neg() % TAG_LEN + TAG_LEN)
+fn end_of(length: usize) -> (usize, [u8; TAG_LEN]) {
+    let lengths = u128::from(length as u64) << 64;
+    (length.wrapping_neg() % TAG_LEN, lengths.to_le_bytes())
 }
 
-/// Writes that behind a ciphertext of `length` bytes. Returns what Poly1305 gets, all in one piece; `None` if `text` has no
-/// room for it.
+/// Writes that behind a ciphertext of `length` bytes. Returns what Poly1305 gets, all in one piece; `None` if behind it there
+/// is no room for a tag and [`DataKey::SPARE`] bytes.
 #[inline]
 fn complete(text: &mut [u8], length: usize) -> Option<&[u8]> {
-    let (end, count) = end_of(length);
-    let total = length.checked_add(count)?;
-    text.get_mut(length..total)?
-        .copy_from_slice(end.get(end.len() - count..)?);
-    text.get(..total)
+    let (zeros, lengths) = end_of(length);
+    let behind: &mut [u8; 2 * TAG_LEN - 1] = text.get_mut(length..)?.first_chunk_mut()?;
+    // More zeros than are wanted are overwritten.
+    *behind.first_chunk_mut()? = [0; TAG_LEN];
+    *behind.get_mut(zeros..)?.first_chunk_mut()? = lengths;
+    text.get(..length + zeros + TAG_LEN)
 }
 
 /// One direction's key of a session: ChaCha20-Poly1305 (RFC 8439) with a counter as the nonce and no
@@ -228,9 +226,10 @@ impl DataKey {
         };
         self.crypt(counter, scratch);
         let computed = Poly1305::tag(one_time_key(scratch), |poly1305| {
-            let (end, count) = end_of(message.len());
+            let (zeros, lengths) = end_of(message.len());
             poly1305.update(message);
-            poly1305.update(end.get(end.len() - count..).unwrap_or_default());
+            poly1305.update([0; TAG_LEN].get(..zeros).unwrap_or_default());
+            poly1305.update(&lengths);
         });
         let authentic = ct_eq(&computed, tag);
         if authentic {

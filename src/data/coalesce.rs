@@ -63,6 +63,23 @@ pub(crate) fn may_begin(packet: &[u8]) -> bool {
     }
 }
 
+/// Returns whether two TCP headers of the same length have the same options, which are whole words. Not by `memcmp`: they are
+/// few.
+#[inline]
+fn same_options(one: &[u8], other: &[u8]) -> bool {
+    let options = |header| <[u8]>::get(header, TCP_LEN..).unwrap_or_default();
+    let (mut one, mut other) = (options(one), options(other));
+    while let (Some((first, rest)), Some((second, rest_of_other))) =
+        (one.split_first_chunk::<4>(), other.split_first_chunk::<4>())
+    {
+        if first != second {
+            return false;
+        }
+        (one, other) = (rest, rest_of_other);
+    }
+    true
+}
+
 impl TcpRun {
     /// Begins with a packet, behind which there may be padding. `None` if nothing may follow it.
     #[inline]
@@ -142,7 +159,8 @@ impl TcpRun {
             && flags & !PSH == *first.get(13)?
             // Window; not the checksum; urgent pointer, options.
             && header.get(14..16) == first.get(14..16)
-            && header.get(18..) == first.get(18..);
+            && header.get(18..TCP_LEN) == first.get(18..TCP_LEN)
+            && same_options(header, first);
         if !follows {
             return None;
         }

@@ -195,13 +195,14 @@ impl<'a> Opener<'a> {
             }
         };
         let (len, size) = (datagram.len(), datagram.datagram_len());
+        let ds = datagram.ds_field();
         let mut pieces = Pieces::of(&mut datagram);
         let mut failed = None;
         let mut at = 0usize;
         while at < len {
             let end = at.saturating_add(size).min(len);
             self.more = self.more.saturating_sub(1);
-            if let Err(e) = self.add(&mut pieces, at..end) {
+            if let Err(e) = self.add(&mut pieces, at..end, ds) {
                 failed = Some(self.count_failed(e));
             }
             at = end;
@@ -262,10 +263,10 @@ impl<'a> Opener<'a> {
         }
     }
 
-    /// Decrypts a data message (whitepaper section 5.4.6).
+    /// Decrypts a data message (whitepaper section 5.4.6), whose outer header has the DS field `ds`.
     ///
     /// Errors: `EBADMSG` if it is not authentic, `ENOMEM`.
-    fn add(&mut self, datagram: &mut Pieces<'_>, range: Range<usize>) -> Result {
+    fn add(&mut self, datagram: &mut Pieces<'_>, range: Range<usize>, ds: u8) -> Result {
         let keypair = self.keypair;
         let len = range.len();
         let text_len = len.checked_sub(DATA_MIN_LEN).ok_or(EBADMSG)?;
@@ -273,7 +274,7 @@ impl<'a> Opener<'a> {
             counter: 0,
             messages: 1,
             len: text_len as u32,
-            ds: datagram.ds_field(),
+            ds,
         };
         let lent = match len > COPIED {
             true => datagram.lend(range.clone(), BEFORE_HEADER, DataKey::SPARE),
@@ -322,15 +323,12 @@ impl<'a> Opener<'a> {
             self.put(packet, control);
             return Ok(());
         };
-        if let Err(e) = open(keypair, counter, message, destination.bytes) {
+        if let Err(e) = open(keypair, counter, message, destination.bytes()) {
             destination.restore();
             return Err(e);
         }
-        let packet = destination
-            .bytes
-            .get(DataKey::SCRATCH..)
-            .unwrap_or_default();
-        if let Some(payload) = run.tcp.add(packet) {
+        let packet = destination.bytes().get(DataKey::SCRATCH..);
+        if let Some(payload) = run.tcp.add(packet.unwrap_or_default()) {
             destination.restore();
             run.control.len = run.control.len.saturating_add(control.len);
             run.control.messages += 1;
@@ -342,7 +340,7 @@ impl<'a> Opener<'a> {
         // It begins a new one.
         let netdev = &keypair.peer.device.netdev;
         let packet = SkBuff::alloc_received(netdev, text_len, |opened| {
-            opened.copy_from_slice(destination.bytes.get(..opened.len()).ok_or(EINVAL)?);
+            opened.copy_from_slice(destination.bytes().get(..opened.len()).ok_or(EINVAL)?);
             Ok(())
         });
         destination.restore();

@@ -10,16 +10,24 @@ use crate::{
     crypto::DataKey, data::segment::MOST_HEADERS, device::engine::Engine, net::skb::PageFrag,
 };
 
+/// What is put aside at a time, in bytes: an array of these is copied without a call.
+const CHUNK: usize = 64;
+
+/// How many of these at most: the scratch of decryption, and headers.
+const MOST_CHUNKS: usize = (DataKey::SCRATCH + MOST_HEADERS).div_ceil(CHUNK);
+
 /// Memory for payload, each packet's behind that of the one before.
 pub(super) struct PayloadBuffer {
     frag: PageFrag,
     /// Where the next one's goes.
     pub(super) at: usize,
+    /// What was in front of that before something was decrypted over it.
+    aside: [[u8; CHUNK]; MOST_CHUNKS],
 }
 
 impl PayloadBuffer {
-    /// What stands in front of the first payload: the scratch of decryption, and headers.
-    pub(super) const BEFORE: usize = DataKey::SCRATCH + MOST_HEADERS;
+    /// What stands in front of the first payload.
+    pub(super) const BEFORE: usize = CHUNK * MOST_CHUNKS;
 
     /// Allocates memory for so many bytes, or for as many as there can be. Errors: `ENOMEM`.
     pub(super) fn alloc(engine: &Engine, bytes: usize) -> Result<Self> {
@@ -28,6 +36,7 @@ impl PayloadBuffer {
         Ok(Self {
             frag,
             at: Self::BEFORE,
+            aside: [[0; CHUNK]; MOST_CHUNKS],
         })
     }
 
@@ -37,14 +46,26 @@ impl PayloadBuffer {
     }
 
     /// Returns where a packet of `len` bytes is to be decrypted to, so that its payload goes where the next one's goes.
+    #[inline]
     pub(super) fn destination(
         &mut self,
         headers_len: usize,
         len: usize,
     ) -> Option<Destination<'_>> {
-        let start = self.at.checked_sub(headers_len + DataKey::SCRATCH)?;
-        let end = start.checked_add(DataKey::SCRATCH + len)?;
-        Destination::new(self.frag.bytes().get_mut(start..end)?, headers_len)
+        let before = headers_len + DataKey::SCRATCH;
+        let chunks = before.div_ceil(CHUNK);
+        let start = self.at.checked_sub(chunks * CHUNK)?;
+        let end = self.at.checked_sub(headers_len)?.checked_add(len)?;
+        let bytes = self.frag.bytes().get_mut(start..end)?;
+        let aside = self.aside.get_mut(..chunks)?;
+        for (to, from) in aside.iter_mut().zip(bytes.chunks_exact(CHUNK)) {
+            to.copy_from_slice(from);
+        }
+        Some(Destination {
+            bytes,
+            offset: chunks * CHUNK - before,
+            aside,
+        })
     }
 
     /// Splits what has been decrypted, if anything, from what is free.
@@ -65,36 +86,25 @@ impl PayloadBuffer {
 /// Where a packet is decrypted to. Its headers, and the scratch in front of them, are where the payload of the
 /// packet before ends, which is put back afterwards.
 pub(super) struct Destination<'a> {
-    pub(super) bytes: &'a mut [u8],
-    scratch: [u8; DataKey::SCRATCH],
-    headers: [u8; MOST_HEADERS],
-    headers_len: usize,
+    /// From the first byte that was put aside.
+    bytes: &'a mut [u8],
+    /// Where the scratch begins.
+    offset: usize,
+    aside: &'a [[u8; CHUNK]],
 }
 
-impl<'a> Destination<'a> {
-    fn new(bytes: &'a mut [u8], headers_len: usize) -> Option<Self> {
-        let mut headers = [0; MOST_HEADERS];
-        let (scratch, rest) = bytes.split_first_chunk()?;
-        headers
-            .get_mut(..headers_len)?
-            .copy_from_slice(rest.get(..headers_len)?);
-        let scratch = *scratch;
-        Some(Self {
-            bytes,
-            scratch,
-            headers,
-            headers_len,
-        })
+impl Destination<'_> {
+    /// The scratch, and the packet behind it.
+    #[inline]
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.offset..).unwrap_or_default()
     }
 
     /// Puts back what the headers, and the scratch in front of them, have overwritten.
-    pub(super) fn restore(&mut self) {
-        if let Some((scratch, rest)) = self.bytes.split_first_chunk_mut() {
-            *scratch = self.scratch;
-            let headers = self.headers.get(..self.headers_len);
-            if let (Some(to), Some(from)) = (rest.get_mut(..self.headers_len), headers) {
-                to.copy_from_slice(from);
-            }
+    #[inline]
+    pub(super) fn restore(self) {
+        for (to, from) in self.bytes.chunks_exact_mut(CHUNK).zip(self.aside) {
+            to.copy_from_slice(from);
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::bindings;
 ///   part; then its fragments).
 /// - `start` is how far that piece is behind the first byte of the buffer. It is the `len` bytes at `data`, which is null if they
 ///   cannot be read.
+/// - `memory`, if it is known and not [`Memory::NONE`], is that of the piece, a fragment, and only the owner of the buffer
+///   reads or writes it. So it stays, as nobody else can have begun to use it.
 pub(crate) struct Pieces<'a> {
     skb: &'a mut SkBuff<DatagramIn>,
     part: NonNull<bindings::sk_buff>,
@@ -30,6 +32,22 @@ pub(crate) struct Pieces<'a> {
     start: usize,
     data: *mut u8,
     len: usize,
+    memory: Option<Memory>,
+}
+
+/// The memory that a piece is in: how many bytes there are in front of its first, and how many from that on.
+#[derive(Clone, Copy)]
+struct Memory {
+    in_front: usize,
+    from_start: usize,
+}
+
+impl Memory {
+    /// Nothing that could be lent.
+    const NONE: Self = Self {
+        in_front: 0,
+        from_start: 0,
+    };
 }
 
 impl<'a> Pieces<'a> {
@@ -45,6 +63,7 @@ impl<'a> Pieces<'a> {
             start: 0,
             data,
             len,
+            memory: None,
         }
     }
 
@@ -66,6 +85,7 @@ impl<'a> Pieces<'a> {
         // INVARIANT: That is its linear part.
         (self.part, self.index) = (part, 0);
         (self.data, self.len) = (skb.data, (skb.len - skb.data_len) as usize);
+        self.memory = None;
         Some(())
     }
 
@@ -89,6 +109,7 @@ impl<'a> Pieces<'a> {
                 // SAFETY: The fragment is valid; it has an address if it is memory that can be read.
                 self.data = unsafe { bindings::skb_frag_address_safe(frag) }.cast();
                 self.len = frag.len as usize;
+                self.memory = None;
             }
             // SAFETY: It is in the list.
             None => unsafe { self.enter(NonNull::new(next)?)? },
@@ -101,6 +122,15 @@ impl<'a> Pieces<'a> {
     /// Goes to the piece that has the byte `at`. Returns where in it that is; `None` if it is not found.
     #[inline]
     fn seek(&mut self, at: usize) -> Option<usize> {
+        match at.checked_sub(self.start) {
+            Some(offset) if offset < self.len => Some(offset),
+            _ => self.seek_elsewhere(at),
+        }
+    }
+
+    /// As [`Self::seek`], for another piece than this.
+    #[inline(never)]
+    fn seek_elsewhere(&mut self, at: usize) -> Option<usize> {
         if at < self.start {
             // SAFETY: That is the buffer.
             unsafe { self.enter(self.skb.ptr)? };
@@ -145,34 +175,48 @@ impl<'a> Pieces<'a> {
         behind: usize,
     ) -> Option<&mut [u8]> {
         let len = bytes.len();
-        let shared = self.skb.shared_info();
-        // SAFETY: The buffer and its shared info are valid.
-        if unsafe { (*shared).flags != 0 || bindings::skb_cloned(self.skb.raw()) } {
-            return None;
-        }
         let offset = self.seek(bytes.start)?;
-        let start = self.data;
-        let is_fragment = self.part == self.skb.ptr && self.index != 0 && !start.is_null();
-        if !is_fragment || len > self.len - offset {
-            return None;
-        }
-        // SAFETY: The address is that of a page's bytes.
-        let (first, room) = unsafe {
-            if !bindings::is_only_use_of_page(start.cast()) {
-                return None;
-            }
-            let first = bindings::page_start(start.cast()).cast::<u8>();
-            (first, bindings::page_room(start.cast()))
+        let memory = match self.memory {
+            Some(memory) => memory,
+            None => self.find_memory(),
         };
-        let at = (start as usize - first as usize).checked_add(offset)?;
-        let from = at.checked_sub(before)?;
-        let end = at.checked_add(len)?.checked_add(behind)?;
-        if end > room {
+        let end = offset.checked_add(len)?.checked_add(behind)?;
+        let is_there = len <= self.len - offset
+            && before <= memory.in_front + offset
+            && end <= memory.from_start;
+        if !is_there || memory.from_start == 0 {
             return None;
         }
-        // SAFETY: The bytes are in pages of which this buffer's fragment is the only user, so only the owner of the
-        // buffer reads or writes them.
-        Some(unsafe { core::slice::from_raw_parts_mut(first.add(from), end - from) })
+        // SAFETY: All of this is in the memory of the piece, and by the type invariant only the owner of the buffer, which is
+        // borrowed, reads or writes it.
+        Some(unsafe {
+            let first = self.data.add(offset).sub(before);
+            core::slice::from_raw_parts_mut(first, before + len + behind)
+        })
+    }
+
+    /// Finds the memory of the piece, if it may be lent.
+    fn find_memory(&mut self) -> Memory {
+        let data = self.data;
+        let shared = self.skb.shared_info();
+        let is_fragment = self.part == self.skb.ptr && self.index != 0 && !data.is_null();
+        // SAFETY: The buffer and its shared info are valid. The address of a fragment is that of bytes in pages.
+        let memory = unsafe {
+            let is_shared = (*shared).flags != 0 || bindings::skb_cloned(self.skb.raw());
+            if is_shared || !is_fragment || !bindings::is_only_use_of_page(data.cast()) {
+                Memory::NONE
+            } else {
+                let in_front = data as usize - bindings::page_start(data.cast()) as usize;
+                let room = bindings::page_room(data.cast());
+                Memory {
+                    in_front,
+                    from_start: room.saturating_sub(in_front),
+                }
+            }
+        };
+        // INVARIANT: The bytes are in pages of which this buffer's fragment is the only user.
+        self.memory = Some(memory);
+        memory
     }
 }
 
