@@ -21,10 +21,15 @@ const ECE: u8 = 1 << 6;
 /// The longest packet that IP can name the length of.
 const MOST_BYTES: usize = 65535;
 
+/// How many words the longest headers have.
+const MOST_WORDS: usize = MOST_HEADERS / 8;
+
 /// Packets of one TCP flow, each of which follows the one before.
 pub(crate) struct TcpRun {
     /// The headers of the first one.
     headers: [u8; MOST_HEADERS],
+    /// The same in words, and which of their bits all packets have in common.
+    common: [Word; MOST_WORDS],
     /// Where the TCP header begins.
     tcp: usize,
     /// How long both headers are.
@@ -34,8 +39,18 @@ pub(crate) struct TcpRun {
     /// How many bytes of payload there are.
     payload: usize,
     count: u16,
+    /// The number in IPv4's header, and the sequence in TCP's, that the next one has.
+    next_number: u16,
+    next_sequence: u32,
     /// Whether nothing may follow the last one.
     is_complete: bool,
+}
+
+/// Eight bytes of headers.
+#[derive(Clone, Copy)]
+struct Word {
+    first: u64,
+    common: u64,
 }
 
 /// Where the TCP header of a packet begins, how long both headers are, and how long the packet is. `None` unless
@@ -63,21 +78,27 @@ pub(crate) fn may_begin(packet: &[u8]) -> bool {
     }
 }
 
-/// Returns whether two TCP headers of the same length have the same options, which are whole words. Not by `memcmp`: they are
-/// few.
+/// Puts headers, and which of their bits are common, into words.
+fn words(headers: &[u8; MOST_HEADERS], common: &[u8; MOST_HEADERS]) -> [Word; MOST_WORDS] {
+    let word = |bytes: &[u8], at: usize| {
+        let chunk = bytes.get(at * 8..).and_then(<[u8]>::first_chunk);
+        chunk.map_or(0, |chunk| u64::from_ne_bytes(*chunk))
+    };
+    core::array::from_fn(|at| Word {
+        first: word(headers, at),
+        common: word(common, at),
+    })
+}
+
+/// Reads numbers out of headers.
 #[inline]
-fn same_options(one: &[u8], other: &[u8]) -> bool {
-    let options = |header| <[u8]>::get(header, TCP_LEN..).unwrap_or_default();
-    let (mut one, mut other) = (options(one), options(other));
-    while let (Some((first, rest)), Some((second, rest_of_other))) =
-        (one.split_first_chunk::<4>(), other.split_first_chunk::<4>())
-    {
-        if first != second {
-            return false;
-        }
-        (one, other) = (rest, rest_of_other);
-    }
-    true
+fn read_u16(header: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*header.get(at..)?.first_chunk()?))
+}
+
+#[inline]
+fn read_u32(header: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*header.get(at..)?.first_chunk()?))
 }
 
 impl TcpRun {
@@ -90,13 +111,29 @@ impl TcpRun {
         }
         let mut headers = [0; MOST_HEADERS];
         headers.get_mut(..len)?.copy_from_slice(packet.get(..len)?);
+        // What may differ: how long the packet is, IPv4's number and checksum; sequence, PSH and checksum.
+        let mut common = [0u8; MOST_HEADERS];
+        common.get_mut(..len)?.fill(0xff);
+        if tcp == IPV4_LEN {
+            common.get_mut(2..6)?.fill(0);
+            common.get_mut(10..12)?.fill(0);
+        } else {
+            common.get_mut(4..6)?.fill(0);
+        }
+        common.get_mut(tcp + 4..tcp + 8)?.fill(0);
+        *common.get_mut(tcp + 13)? = !PSH;
+        common.get_mut(tcp + 16..tcp + 18)?.fill(0);
+        let payload = total - len;
         Some(Self {
             headers,
+            common: words(&headers, &common),
             tcp,
             len,
-            size: total - len,
-            payload: total - len,
+            size: payload,
+            payload,
             count: 1,
+            next_number: read_u16(packet, 4)?.wrapping_add(1),
+            next_sequence: read_u32(packet, tcp + 4)?.wrapping_add(payload as u32),
             is_complete: false,
         })
     }
@@ -134,45 +171,46 @@ impl TcpRun {
     /// Adds a packet if it follows the last one. Returns how many bytes of payload it has.
     #[inline]
     pub(crate) fn add(&mut self, packet: &[u8]) -> Option<usize> {
-        let (tcp, len, total) = layout(packet)?;
-        let payload = total - len;
-        if tcp != self.tcp || len != self.len || payload > self.size || !self.has_room_for(total) {
-            return None;
-        }
-        let (ip, header) = packet.get(..len)?.split_at_checked(tcp)?;
-        let (first_ip, first) = self.headers.get(..len)?.split_at_checked(tcp)?;
-        let is_same_way = if tcp == IPV4_LEN {
-            let number = |ip: &[u8]| Some(u16::from_be_bytes(*ip.get(4..6)?.first_chunk()?));
-            ip.get(1) == first_ip.get(1)
-                && number(ip)? == number(first_ip)?.wrapping_add(self.count)
-                && ip.get(6..10) == first_ip.get(6..10)
-                && ip.get(12..) == first_ip.get(12..)
-        } else {
-            ip.get(..4) == first_ip.get(..4) && ip.get(6..) == first_ip.get(6..)
+        let is_v4 = self.tcp == IPV4_LEN;
+        let total = match is_v4 {
+            true => usize::from(read_u16(packet, 2)?),
+            false => usize::from(read_u16(packet, 4)?) + IPV6_LEN,
         };
-        let sequence = |tcp: &[u8]| Some(u32::from_be_bytes(*tcp.get(4..8)?.first_chunk()?));
-        let flags = *header.get(13)?;
-        let follows = is_same_way
-            && sequence(header)? == sequence(first)?.wrapping_add(self.payload as u32)
-            && header.get(..4) == first.get(..4)
-            && header.get(8..13) == first.get(8..13)
-            && flags & !PSH == *first.get(13)?
-            // Window; not the checksum; urgent pointer, options.
-            && header.get(14..16) == first.get(14..16)
-            && header.get(18..TCP_LEN) == first.get(18..TCP_LEN)
-            && same_options(header, first);
+        let payload = total.checked_sub(self.len)?;
+        let flags = *packet.get(self.tcp + 13)?;
+        let follows = self.has_same_headers(packet)?
+            && (1..=self.size).contains(&payload)
+            && total <= packet.len()
+            && self.has_room_for(total)
+            && (!is_v4 || read_u16(packet, 4)? == self.next_number)
+            && read_u32(packet, self.tcp + 4)? == self.next_sequence;
         if !follows {
             return None;
         }
-        self.payload += payload;
         self.count = self.count.checked_add(1)?;
+        self.payload += payload;
+        self.next_number = self.next_number.wrapping_add(1);
+        self.next_sequence = self.next_sequence.wrapping_add(payload as u32);
         if payload < self.size || flags & PSH != 0 {
             self.is_complete = true;
             // The last packet of what they are cut into gets it.
-            let at = tcp + 13;
-            *self.headers.get_mut(at)? |= flags & PSH;
+            *self.headers.get_mut(self.tcp + 13)? |= flags & PSH;
         }
         Some(payload)
+    }
+
+    /// Returns whether a packet has all that the headers of all have in common; `None`, as if it had not, if it is no longer
+    /// than these, up to a whole word.
+    #[inline]
+    fn has_same_headers(&self, packet: &[u8]) -> Option<bool> {
+        let mut differing = 0;
+        let mut rest = packet;
+        for word in self.common.get(..self.len.div_ceil(8))? {
+            let bytes;
+            (bytes, rest) = rest.split_first_chunk()?;
+            differing |= (u64::from_ne_bytes(*bytes) ^ word.first) & word.common;
+        }
+        Some(differing == 0)
     }
 
     /// Writes the headers of the packet that stands for all, with the checksum that segmentation expects: that of the
