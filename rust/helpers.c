@@ -482,6 +482,12 @@ void *rust_helper_skb_frag_address_safe(const skb_frag_t *frag)
 	return skb_frag_address_safe(frag);
 }
 
+/* net/checksum.h */
+__wsum rust_helper_csum_partial_copy_nocheck(const void *src, void *dst, int len)
+{
+	return csum_partial_copy_nocheck(src, dst, len);
+}
+
 /* net/page_pool/helpers.h */
 void *rust_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size)
 {

@@ -21,15 +21,30 @@ const ECE: u8 = 1 << 6;
 /// The longest packet that IP can name the length of.
 const MOST_BYTES: usize = 65535;
 
-/// How many words the longest headers have.
-const MOST_WORDS: usize = MOST_HEADERS / 8;
+/// The bits of their headers that all packets have in common. What may differ is how long a packet is, IPv4's number and
+/// checksum; sequence, PSH and checksum.
+static COMMON_V4: [u8; MOST_HEADERS] = common(IPV4_LEN, &[2, 3, 4, 5, 10, 11]);
+static COMMON_V6: [u8; MOST_HEADERS] = common(IPV6_LEN, &[4, 5]);
+
+const fn common(tcp: usize, mut differs: &[usize]) -> [u8; MOST_HEADERS] {
+    let mut common = [0xff; MOST_HEADERS];
+    while let [at, rest @ ..] = differs {
+        common[*at] = 0;
+        differs = rest;
+    }
+    differs = &[4, 5, 6, 7, 16, 17];
+    while let [at, rest @ ..] = differs {
+        common[tcp + *at] = 0;
+        differs = rest;
+    }
+    common[tcp + 13] = !PSH;
+    common
+}
 
 /// Packets of one TCP flow, each of which follows the one before.
 pub(crate) struct TcpRun {
     /// The headers of the first one.
     headers: [u8; MOST_HEADERS],
-    /// The same in words, and which of their bits all packets have in common.
-    common: [Word; MOST_WORDS],
     /// Where the TCP header begins.
     tcp: usize,
     /// How long both headers are.
@@ -44,13 +59,6 @@ pub(crate) struct TcpRun {
     next_sequence: u32,
     /// Whether nothing may follow the last one.
     is_complete: bool,
-}
-
-/// Eight bytes of headers.
-#[derive(Clone, Copy)]
-struct Word {
-    first: u64,
-    common: u64,
 }
 
 /// Where the TCP header of a packet begins, how long both headers are, and how long the packet is. `None` unless
@@ -78,18 +86,6 @@ pub(crate) fn may_begin(packet: &[u8]) -> bool {
     }
 }
 
-/// Puts headers, and which of their bits are common, into words.
-fn words(headers: &[u8; MOST_HEADERS], common: &[u8; MOST_HEADERS]) -> [Word; MOST_WORDS] {
-    let word = |bytes: &[u8], at: usize| {
-        let chunk = bytes.get(at * 8..).and_then(<[u8]>::first_chunk);
-        chunk.map_or(0, |chunk| u64::from_ne_bytes(*chunk))
-    };
-    core::array::from_fn(|at| Word {
-        first: word(headers, at),
-        common: word(common, at),
-    })
-}
-
 /// Reads numbers out of headers.
 #[inline]
 fn read_u16(header: &[u8], at: usize) -> Option<u16> {
@@ -111,22 +107,9 @@ impl TcpRun {
         }
         let mut headers = [0; MOST_HEADERS];
         headers.get_mut(..len)?.copy_from_slice(packet.get(..len)?);
-        // What may differ: how long the packet is, IPv4's number and checksum; sequence, PSH and checksum.
-        let mut common = [0u8; MOST_HEADERS];
-        common.get_mut(..len)?.fill(0xff);
-        if tcp == IPV4_LEN {
-            common.get_mut(2..6)?.fill(0);
-            common.get_mut(10..12)?.fill(0);
-        } else {
-            common.get_mut(4..6)?.fill(0);
-        }
-        common.get_mut(tcp + 4..tcp + 8)?.fill(0);
-        *common.get_mut(tcp + 13)? = !PSH;
-        common.get_mut(tcp + 16..tcp + 18)?.fill(0);
         let payload = total - len;
         Some(Self {
             headers,
-            common: words(&headers, &common),
             tcp,
             len,
             size: payload,
@@ -199,16 +182,25 @@ impl TcpRun {
         Some(payload)
     }
 
-    /// Returns whether a packet has all that the headers of all have in common; `None`, as if it had not, if it is no longer
-    /// than these, up to a whole word.
+    /// Returns whether the headers of a packet are these, in what all have in common.
     #[inline]
     fn has_same_headers(&self, packet: &[u8]) -> Option<bool> {
-        let mut differing = 0;
-        let mut rest = packet;
-        for word in self.common.get(..self.len.div_ceil(8))? {
-            let bytes;
-            (bytes, rest) = rest.split_first_chunk()?;
-            differing |= (u64::from_ne_bytes(*bytes) ^ word.first) & word.common;
+        let common = match self.tcp {
+            IPV4_LEN => &COMMON_V4,
+            _ => &COMMON_V6,
+        };
+        let (one, other) = (packet.get(..self.len)?, self.headers.get(..self.len)?);
+        let word = |header: &[u8], at: usize| -> Option<u64> {
+            Some(u64::from_ne_bytes(*header.get(at..)?.first_chunk()?))
+        };
+        let differs = |at: usize| Some((word(one, at)? ^ word(other, at)?) & word(common, at)?);
+        // All words, the last of which may overlap with the one before.
+        let last = self.len.checked_sub(8)?;
+        let mut differing = differs(last)?;
+        let mut at = 0;
+        while at < last {
+            differing |= differs(at)?;
+            at += 8;
         }
         Some(differing == 0)
     }

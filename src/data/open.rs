@@ -421,8 +421,13 @@ impl Run {
 
     /// Makes what has been decrypted part of the packet.
     fn take_payload(&mut self, payload: &mut Option<PayloadBuffer>) {
-        let (frag, rest) = payload.take().map_or((None, None), PayloadBuffer::split);
-        *payload = rest;
+        let Some(buffer) = payload.as_mut().filter(|buffer| !buffer.is_empty()) else {
+            return;
+        };
+        let frag = match buffer.split() {
+            Some(frag) => Some(frag),
+            None => payload.take().map(PayloadBuffer::into_frag),
+        };
         if let Some(frag) = frag {
             // There is room for more fragments than a packet can need.
             let _ = self.packet.append(frag, PayloadBuffer::BEFORE);

@@ -68,18 +68,21 @@ impl PayloadBuffer {
         })
     }
 
-    /// Splits what has been decrypted, if anything, from what is free.
-    pub(super) fn split(mut self) -> (Option<PageFrag>, Option<Self>) {
-        if self.at == Self::BEFORE {
-            return (None, Some(self));
-        }
-        match self.frag.split_to(self.at) {
-            Some(frag) => {
-                self.at = Self::BEFORE;
-                (Some(frag), Some(self))
-            }
-            None => (Some(self.frag), None),
-        }
+    /// Returns whether nothing has been decrypted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == Self::BEFORE
+    }
+
+    /// Splits what has been decrypted from what is free. `None` if nothing is.
+    pub(super) fn split(&mut self) -> Option<PageFrag> {
+        let frag = self.frag.split_to(self.at)?;
+        self.at = Self::BEFORE;
+        Some(frag)
+    }
+
+    /// Returns what has been decrypted, and what is free.
+    pub(super) fn into_frag(self) -> PageFrag {
+        self.frag
     }
 }
 

@@ -167,14 +167,29 @@ impl TcpSegments {
         self.try_write(number, from, to).is_some()
     }
 
+    /// Copies the headers to the start of a packet, to which the payload is copied next.
+    #[inline]
+    fn copy_headers(&self, to: &mut [u8]) -> Option<()> {
+        // As many as most have, and some that the payload overwrites: words that are copied without a call.
+        const USUAL: usize = 64;
+
+        match (to.first_chunk_mut::<USUAL>(), self.headers.first_chunk()) {
+            (Some(to), Some(headers)) if self.len <= USUAL => *to = *headers,
+            _ => to
+                .get_mut(..self.len)?
+                .copy_from_slice(self.headers.get(..self.len)?),
+        }
+        Some(())
+    }
+
     fn try_write(&self, number: usize, from: &impl Payload, to: &mut [u8]) -> Option<()> {
         let (start, len) = self.piece(number)?;
+        self.copy_headers(to)?;
         let (headers, payload) = to.split_at_mut_checked(self.len)?;
         if payload.len() != len {
             return None;
         }
         let payload_sum = from.copy_and_sum(self.len + start, payload)?;
-        headers.copy_from_slice(self.headers.get(..self.len)?);
         let (ip, tcp) = headers.split_at_mut_checked(self.tcp)?;
         let total = u16::try_from(self.len + len).ok()?;
         if ip.first()? >> 4 == 6 {

@@ -278,9 +278,34 @@ impl<K: Kind> SkBuff<K> {
         if offset.checked_add(to.len())? > self.len() {
             return None;
         }
-        let (offset, len) = (i32::try_from(offset).ok()?, i32::try_from(to.len()).ok()?);
+        let (at, len) = (i32::try_from(offset).ok()?, i32::try_from(to.len()).ok()?);
+        if let Some(from) = self.in_fragment(offset, to.len()) {
+            // SAFETY: Both have these bytes. Others may write to those of the packet meanwhile, which makes no difference to C.
+            return Some(unsafe {
+                bindings::csum_partial_copy_nocheck(from.cast(), to.as_mut_ptr().cast(), len)
+            });
+        }
         // SAFETY: The buffer is valid and has these bytes, and `to` is valid for writes of as many.
-        Some(unsafe { bindings::skb_copy_and_csum_bits(self.raw(), offset, to.as_mut_ptr(), len) })
+        Some(unsafe { bindings::skb_copy_and_csum_bits(self.raw(), at, to.as_mut_ptr(), len) })
+    }
+
+    /// Returns where bytes are, if they are in one fragment that has an address.
+    #[inline]
+    fn in_fragment(&self, offset: usize, len: usize) -> Option<*const u8> {
+        // SAFETY: The shared info of a valid buffer is valid.
+        let shared = unsafe { &*self.shared_info() };
+        let mut at = offset.checked_sub(self.linear().len())?;
+        for frag in shared.frags.get(..usize::from(shared.nr_frags))? {
+            let size = frag.len as usize;
+            if at < size {
+                // SAFETY: The fragment is valid; it has an address if it is memory that can be read.
+                let start = unsafe { bindings::skb_frag_address_safe(frag) }.cast::<u8>();
+                let is_there = len <= size - at && !start.is_null();
+                return is_there.then(|| start.wrapping_add(at).cast_const());
+            }
+            at -= size;
+        }
+        None
     }
 
     /// Returns the protocol of a packet that starts with an IP header of the version its
