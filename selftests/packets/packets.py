@@ -879,6 +879,8 @@ def merged():
         arrives("60 in a row, %s" % ("IPv6" if ipv6 else "IPv4"), [flow], lambda: of(flow, 60))
     flow = Flow(1001)
     arrives("the last one short, and pushed", [flow], lambda: of(flow, 20) + [session.data(flow.segment(17, 0x18))])
+    flow = Flow(1010)
+    arrives("a keepalive behind them", [flow], lambda: of(flow, 20) + [session.data()], 1)
     flow = Flow(1002)
     arrives("pushed in the middle", [flow], lambda: of(flow, 9) + [session.data(flow.segment(flags=0x18))] + of(flow, 9))
     flow, other = Flow(1003), Flow(1004, True)

@@ -58,7 +58,9 @@ impl PayloadBuffer {
         let end = self.at.checked_sub(headers_len)?.checked_add(len)?;
         let bytes = self.frag.bytes().get_mut(start..end)?;
         let aside = self.aside.get_mut(..chunks)?;
-        for (to, from) in aside.iter_mut().zip(bytes.chunks_exact(CHUNK)) {
+        // A packet that is shorter than these headers is of another flow.
+        let replaced = bytes.get(..chunks * CHUNK)?;
+        for (to, from) in aside.iter_mut().zip(replaced.chunks_exact(CHUNK)) {
             to.copy_from_slice(from);
         }
         Some(Destination {
