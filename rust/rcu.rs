@@ -435,21 +435,24 @@ impl<T> Drop for RcuSlot<T> {
 ///
 /// A destructor may give up the last reference to another value, which then needs a grace period
 /// of its own, so this waits until none is left. To be called when the module unloads, after
-/// everything that holds references has been torn down. Context: process context, may sleep.
+/// everything that holds references has been torn down. Context: process context, may sleep. If something was not, it waits
+/// for good: what is left may still call the module.
 pub(crate) fn wait_for_all() {
     /// More rounds than any chain of values that own each other is long.
     const MANY_ROUNDS: u32 = 1000;
 
-    for _ in 0..MANY_ROUNDS {
-        rcu_barrier();
-        if ALIVE.load(Relaxed) == 0 {
-            return;
+    loop {
+        for _ in 0..MANY_ROUNDS {
+            rcu_barrier();
+            if ALIVE.load(Relaxed) == 0 {
+                return;
+            }
         }
+        pr_err!(
+            "{} objects are still referenced; please report this\n",
+            ALIVE.load(Relaxed)
+        );
     }
-    pr_err!(
-        "{} objects are still referenced; please report this\n",
-        ALIVE.load(Relaxed)
-    );
 }
 
 /// Waits until all RCU readers, packet processing included, that run now have finished.

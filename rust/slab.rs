@@ -31,25 +31,20 @@ unsafe impl Sync for Cache {}
 impl Cache {
     /// Creates a cache without memory.
     ///
-    /// Context: process context, may sleep. Errors: `ENOMEM`; `EINVAL` if the layout is empty.
+    /// Context: process context, may sleep. Errors: `ENOMEM`; `EINVAL` if the layout is empty, or none of the kernel's.
     pub(crate) fn new(name: &'static CStr, layout: Layout) -> Result<Self> {
         if layout.size() == 0 {
             return Err(EINVAL);
         }
+        let size = u32::try_from(layout.size()).map_err(|_| EINVAL)?;
         let mut args = bindings::kmem_cache_args {
-            align: layout.align() as u32,
+            align: u32::try_from(layout.align()).map_err(|_| EINVAL)?,
             ..Default::default()
         };
         // SAFETY: The name is a C string, and the arguments are valid during the call; the callee copies both. There is no
         // constructor among them.
-        let cache = unsafe {
-            bindings::__kmem_cache_create_args(
-                name.as_char_ptr(),
-                layout.size() as u32,
-                &mut args,
-                0,
-            )
-        };
+        let cache =
+            unsafe { bindings::__kmem_cache_create_args(name.as_char_ptr(), size, &mut args, 0) };
         // INVARIANT: It was just created, with that layout.
         Ok(Self {
             cache: NonNull::new(cache).ok_or(ENOMEM)?,

@@ -41,7 +41,7 @@ mod uapi;
 #[path = "../rust/workqueue.rs"]
 mod workqueue;
 
-// The rooms of the driver, in the order in which they may use each other: each those before it.
+// The rooms of the driver. Which may use which: Documentation/architecture.md.
 mod control;
 mod data;
 mod device;

@@ -93,7 +93,8 @@ fn complete(text: &mut [u8], length: usize) -> Option<&[u8]> {
 /// blocks at once anyway, so here a block of zeros stands in front of the message and the block comes
 /// out of the one call that encrypts the message (block 1 onwards), nearly for nothing. That is what
 /// the [`DataKey::SCRATCH`] bytes in front of every buffer are for. When sending they are headroom
-/// over which the headers are written later; they hold the one-time key only during the call.
+/// over which headers are written later, or the end of the message before, which is put back; they hold the one-time
+/// key only during the call.
 ///
 /// When receiving, the same trick means that the message is decrypted before it is known to be
 /// authentic: into another buffer, which the caller throws away unread when the tag is wrong.
@@ -171,7 +172,7 @@ impl DataKey {
     ///
     /// What is checked is what was decrypted, because nobody else can write to `message`. So it cannot be the pages of a
     /// received packet that a sender may still have, such as those of a file spliced into a socket, or of the ring of a
-    /// packet socket (`SkBuff::lend`).
+    /// packet socket (`Pieces::lend`).
     #[inline]
     #[must_use]
     pub(crate) fn open(&self, counter: u64, message: &mut [u8], opened: &mut [u8]) -> bool {

@@ -7,7 +7,10 @@
 //!
 //! C headers: [`include/net/gro.h`](srctree/include/net/gro.h), [`include/net/udp.h`](srctree/include/net/udp.h)
 
-use super::skb::{PacketIn, Protocol, SkBuff};
+use super::{
+    skb::{PacketIn, Protocol, SkBuff},
+    udp::in6_addr,
+};
 use crate::bindings;
 
 /// A flow of UDP: the addresses and ports of its packets, as they stand there.
@@ -95,18 +98,13 @@ fn merges_udp(skb: &SkBuff<PacketIn>, protocol: Protocol, (addresses, ports): &F
                 bindings::__udp4_lib_lookup(net, source, from, destination, to, iif, sdif, none)
             }
             Protocol::Ipv6 => {
-                let addresses = addresses.as_ptr().cast::<bindings::in6_addr>();
+                let address = |at: usize| addresses.get(at..).and_then(|rest| rest.first_chunk());
+                let (Some(source), Some(destination)) = (address(0), address(16)) else {
+                    return true;
+                };
+                let (source, destination) = (in6_addr(*source), in6_addr(*destination));
                 bindings::inet6_get_iif_sdif(skb, &raw mut iif, &raw mut sdif);
-                bindings::__udp6_lib_lookup(
-                    net,
-                    addresses,
-                    from,
-                    addresses.add(1),
-                    to,
-                    iif,
-                    sdif,
-                    none,
-                )
+                bindings::__udp6_lib_lookup(net, &source, from, &destination, to, iif, sdif, none)
             }
         };
         !sk.is_null() && bindings::udp_sk_merges(sk)

@@ -115,29 +115,33 @@ impl Residents {
     /// Lets go of all that is in a namespace. Context: process context, may sleep.
     fn leave(&self, net: NetId) {
         let mut sockets = self.sockets.lock();
-        let mut found = false;
-        for socket in sockets.iter().filter(|socket| socket.net == net) {
-            socket.shut();
-            found = true;
+        // Until there are none that are open, as some may be taken in meanwhile.
+        loop {
+            let mut found = false;
+            for socket in sockets.iter().filter(|socket| socket.net == net) {
+                found |= socket.shut();
+            }
+            for remembered in self.routes.lock().get(&net).into_iter().flatten() {
+                found |= remembered.shut();
+            }
+            if !found {
+                break;
+            }
+            // Who has seen them open has finished after that.
+            rcu::synchronize_net();
         }
-        for remembered in self.routes.lock().get(&net).into_iter().flatten() {
-            remembered.shut();
-            found = true;
-        }
-        if !found {
-            return;
-        }
-        // Who has seen them open has finished after that.
-        rcu::synchronize_net();
         while let Some(at) = sockets.iter().position(|socket| socket.net == net) {
             if let Ok(socket) = sockets.remove(at) {
-                // SAFETY: It was shut before the grace period.
+                // SAFETY: It was shut before a grace period.
                 unsafe { socket.release() };
             }
         }
         for remembered in self.routes.lock().get(&net).into_iter().flatten() {
-            // SAFETY: As above. One that was taken in meanwhile is empty, as without sockets there are no routes.
-            unsafe { remembered.forget() };
+            // One that was taken in just now is empty, and stays so: who has found a route by one of the sockets has finished.
+            if remembered.is_shut() {
+                // SAFETY: As above.
+                unsafe { remembered.forget() };
+            }
         }
     }
 }

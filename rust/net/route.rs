@@ -174,8 +174,15 @@ unsafe impl Sync for Remembered {}
 
 impl Remembered {
     /// From a grace period after this on no thread puts anything into the cache, or takes anything out.
-    pub(super) fn shut(&self) {
+    /// Returns whether it was not shut before.
+    pub(super) fn shut(&self) -> bool {
+        let was_shut = self.is_shut();
         self.is_shut.store(true, Release);
+        !was_shut
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.is_shut.load(Acquire)
     }
 
     /// Lets go of all routes.
@@ -191,7 +198,7 @@ impl Remembered {
     /// Returns the cache, unless it is shut.
     fn open(&self, _softirqs: &SoftirqsDisabled) -> Option<*mut bindings::dst_cache> {
         // With softirqs disabled, this is an RCU read side.
-        (!self.is_shut.load(Acquire)).then(|| self.cache.get())
+        (!self.is_shut()).then(|| self.cache.get())
     }
 }
 

@@ -14,7 +14,7 @@ use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         Arc,
     },
     types::ScopeGuard,
@@ -50,9 +50,11 @@ pub(crate) enum Family {
 ///
 /// - `sk` is the `struct sock` of a socket in the namespace `net`; this object owns a reference to it.
 /// - While `is_open` is set, the socket is open, and for a grace period after; the namespace is not freed before.
+/// - While `is_there` is set, the socket may be open.
 pub(super) struct OpenSocket {
     pub(super) net: NetId,
     is_open: Atomic<bool>,
+    is_there: Atomic<bool>,
     sk: NonNull<bindings::sock>,
 }
 
@@ -62,9 +64,11 @@ unsafe impl Send for OpenSocket {}
 unsafe impl Sync for OpenSocket {}
 
 impl OpenSocket {
-    /// From a grace period after this on no thread sends through the socket.
-    pub(super) fn shut(&self) {
+    /// From a grace period after this on no thread sends through the socket. Returns whether it was not shut before.
+    pub(super) fn shut(&self) -> bool {
+        let was_open = self.is_open.load(Relaxed);
         self.is_open.store(false, Release);
+        was_open
     }
 
     /// Closes the socket. Context: process context, may sleep.
@@ -79,13 +83,15 @@ impl OpenSocket {
             bindings::sk_clear_memalloc(sk);
             bindings::udp_tunnel_sock_release(sk);
         }
+        // INVARIANT: It has just been closed.
+        self.is_there.store(false, Release);
     }
 }
 
 impl Drop for OpenSocket {
     fn drop(&mut self) {
         // One that is still open would go on working: better to lose it.
-        if !self.is_open.load(Acquire) {
+        if !self.is_there.load(Acquire) {
             // SAFETY: The reference is ours and given up here.
             unsafe { bindings::sock_put(self.sk.as_ptr()) };
         }
@@ -96,7 +102,7 @@ impl Drop for OpenSocket {
 ///
 /// # Invariants
 ///
-/// While `socket` is open, its user data is `receiver`, whose count this object owns.
+/// While `socket` is there, its user data is `receiver`, whose count this object owns.
 pub(crate) struct UdpTunnel<T: DatagramReceiver> {
     socket: Arc<OpenSocket>,
     residents: Arc<Residents>,
@@ -194,12 +200,14 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         let socket = OpenSocket {
             net: net.id(),
             is_open: Atomic::new(false),
+            is_there: Atomic::new(false),
             sk,
         };
         let socket = Arc::new(socket, GFP_KERNEL)?;
         open.push(socket.clone(), GFP_KERNEL)?;
         unlisted.dismiss();
         // INVARIANT: It was opened above, and is in the list, so that it is shut when the namespace dies.
+        socket.is_there.store(true, Release);
         socket.is_open.store(true, Release);
         // SAFETY: The socket is valid. Its user data is the receiver, which outlives all RCU readers of the socket
         // because it is an `RcuArc` whose count is given up after the user data was cleared.
@@ -245,14 +253,16 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     /// Closes sockets. Sending through them fails from now on.
     ///
     /// Context: process context, may sleep. Waits for senders under way, for one grace period for all of
-    /// them; a receiver may go on until the end of another.
+    /// them; a receiver may go on until the end of another. The end of the namespace waits for this.
     pub(crate) fn close(tunnels: [Option<&Self>; 2]) {
+        let Some(first) = tunnels.iter().flatten().next() else {
+            return;
+        };
+        let mut open = first.residents.sockets.lock();
         let sockets = tunnels.map(|tunnel| {
             let tunnel = tunnel?;
-            let mut open = tunnel.residents.sockets.lock();
-            let at = open
-                .iter()
-                .position(|open| Arc::ptr_eq(open, &tunnel.socket))?;
+            let is_its = |open: &Arc<OpenSocket>| Arc::ptr_eq(open, &tunnel.socket);
+            let at = open.iter().position(is_its)?;
             let socket = open.remove(at).ok()?;
             socket.shut();
             Some(socket)
@@ -266,56 +276,82 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         }
     }
 
-    /// Returns the socket's namespace unless the socket is closed.
-    fn net<'g>(&self, _guard: &'g Guard) -> Result<*mut bindings::net> {
+    /// Returns what sends through the socket. Errors: `ENONET` when it is closed.
+    #[inline]
+    pub(crate) fn sender<'g>(&'g self, _guard: &'g Guard) -> Result<UdpSender<'g>> {
         if !self.socket.is_open.load(Acquire) {
             return Err(ENONET);
         }
-        // SAFETY: The socket is open, so its namespace has not been freed, and is not while the guard is held.
-        Ok(unsafe { bindings::sock_net(self.sk()) })
+        // INVARIANT: It is open. That one of `'g` the guard is held for.
+        Ok(UdpSender {
+            socket: &self.socket,
+            family: self.family,
+        })
+    }
+}
+
+/// What sends through a socket, and finds the ways there are.
+///
+/// # Invariants
+///
+/// The RCU read side is held during `'g`, and `socket`, which is of `family`, was open during it: it is not closed, nor its
+/// namespace freed, before `'g` ends.
+pub(crate) struct UdpSender<'g> {
+    socket: &'g OpenSocket,
+    family: Family,
+}
+
+impl<'g> UdpSender<'g> {
+    fn sk(&self) -> *mut bindings::sock {
+        self.socket.sk.as_ptr()
+    }
+
+    fn net(&self) -> *mut bindings::net {
+        // SAFETY: The socket is open by the type invariant.
+        unsafe { bindings::sock_net(self.sk()) }
+    }
+
+    /// The port that the socket is bound to, in network order.
+    fn port(&self) -> u16 {
+        // SAFETY: As above.
+        unsafe { bindings::inet_sport(self.sk()) }
     }
 
     /// Returns whether an IPv4 address is one of this host in the socket's namespace.
-    pub(crate) fn is_local_v4(&self, address: [u8; 4], guard: &Guard) -> bool {
-        // SAFETY: The namespace is alive while the guard is.
-        self.net(guard).is_ok_and(|net| unsafe {
-            bindings::ip_is_local_address(net, u32::from_ne_bytes(address))
-        })
+    pub(crate) fn is_local_v4(&self, address: [u8; 4]) -> bool {
+        // SAFETY: The namespace is alive by the type invariant.
+        unsafe { bindings::ip_is_local_address(self.net(), u32::from_ne_bytes(address)) }
     }
 
     /// Returns whether an IPv6 address is one of this host in the socket's namespace, or in the VRF of
     /// an interface there.
-    pub(crate) fn is_local_v6(&self, address: [u8; 16], interface: i32, guard: &Guard) -> bool {
+    pub(crate) fn is_local_v6(&self, address: [u8; 16], interface: i32) -> bool {
         let address = in6_addr(address);
-        // SAFETY: The namespace is alive while the guard is, under which its interfaces are found.
-        let is_local = |net| unsafe { bindings::ipv6_is_local_address(net, &address, interface) };
-        self.net(guard).is_ok_and(is_local)
+        // SAFETY: As above; interfaces are found on the RCU read side.
+        unsafe { bindings::ipv6_is_local_address(self.net(), &address, interface) }
     }
 
     /// Returns whether an IPv6 address is one of an interface in the socket's namespace.
-    pub(crate) fn is_address_of(&self, address: [u8; 16], interface: i32, guard: &Guard) -> bool {
+    pub(crate) fn is_address_of(&self, address: [u8; 16], interface: i32) -> bool {
         let address = in6_addr(address);
         // SAFETY: As above.
-        let is_its = |net| unsafe { bindings::ipv6_is_address_of(net, &address, interface) };
-        self.net(guard).is_ok_and(is_its)
+        unsafe { bindings::ipv6_is_address_of(self.net(), &address, interface) }
     }
 
     /// Returns the index of the VRF of an interface in the socket's namespace, zero if it is in none.
-    pub(crate) fn vrf_of(&self, interface: i32, guard: &Guard) -> u32 {
-        // SAFETY: The namespace is alive while the guard is.
-        let vrf = |net| unsafe { bindings::l3mdev_master_ifindex_by_index(net, interface) };
-        self.net(guard).map_or(0, vrf) as u32
+    pub(crate) fn vrf_of(&self, interface: i32) -> u32 {
+        // SAFETY: As above.
+        unsafe { bindings::l3mdev_master_ifindex_by_index(self.net(), interface) as u32 }
     }
 
     /// Finds the route of an IPv4 flow and fills in its source address.
     ///
-    /// Context: any but hard interrupts. Errors: `ENONET` when the socket is closed,
-    /// `EAFNOSUPPORT`, `EINVAL` when the source address is no longer this host's, those of routing.
-    pub(crate) fn route_v4<'g>(&self, flow: &mut Flow4, guard: &'g Guard) -> Result<Route<'g>> {
+    /// Context: any but hard interrupts. Errors: `EAFNOSUPPORT`, `EINVAL` when the source address is no longer this
+    /// host's, those of routing.
+    pub(crate) fn route_v4(&self, flow: &mut Flow4) -> Result<Route<'g>> {
         if self.family != Family::V4 {
             return Err(EAFNOSUPPORT);
         }
-        let net = self.net(guard)?;
         let mut fl = bindings::flowi4 {
             saddr: u32::from_ne_bytes(flow.source),
             daddr: u32::from_ne_bytes(flow.destination),
@@ -325,12 +361,12 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         fl.__fl_common.flowic_oif = flow.scope as i32;
         fl.__fl_common.flowic_proto = bindings::IPPROTO_UDP as u8;
         fl.uli.ports.dport = flow.port.to_be();
-        fl.uli.ports.sport = self.port().to_be();
+        fl.uli.ports.sport = self.port();
         // SAFETY: The socket, its namespace and the flow are valid; the callee returns a reference
         // that is ours.
         let rt = from_err_ptr(unsafe {
             bindings::classify_flow4(self.sk(), &mut fl);
-            bindings::ip_route_output_flow(net, &mut fl, self.sk())
+            bindings::ip_route_output_flow(self.net(), &mut fl, self.sk())
         })?;
         flow.source = fl.saddr.to_ne_bytes();
         let dst = NonNull::new(rt.cast()).ok_or(EHOSTUNREACH)?;
@@ -341,11 +377,10 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
     /// Finds the route of an IPv6 flow and fills in its source address.
     ///
     /// Context and errors: as [`Self::route_v4`].
-    pub(crate) fn route_v6<'g>(&self, flow: &mut Flow6, guard: &'g Guard) -> Result<Route<'g>> {
+    pub(crate) fn route_v6(&self, flow: &mut Flow6) -> Result<Route<'g>> {
         if self.family != Family::V6 {
             return Err(EAFNOSUPPORT);
         }
-        let net = self.net(guard)?;
         let mut fl = bindings::flowi6 {
             saddr: in6_addr(flow.source),
             daddr: in6_addr(flow.destination),
@@ -355,12 +390,12 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         fl.__fl_common.flowic_oif = flow.scope as i32;
         fl.__fl_common.flowic_proto = bindings::IPPROTO_UDP as u8;
         fl.uli.ports.dport = flow.port.to_be();
-        fl.uli.ports.sport = self.port().to_be();
+        fl.uli.ports.sport = self.port();
         // SAFETY: The socket, its namespace and the flow are valid; the callee returns a reference
         // that is ours.
         let dst = from_err_ptr(unsafe {
             bindings::classify_flow6(self.sk(), &mut fl);
-            bindings::ip6_dst_lookup_flow(net, self.sk(), &mut fl, core::ptr::null())
+            bindings::ip6_dst_lookup_flow(self.net(), self.sk(), &mut fl, core::ptr::null())
         })?;
         // SAFETY: All views of the union are plain bytes.
         flow.source = unsafe { fl.saddr.in6_u.u6_addr8 };
@@ -371,8 +406,8 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
 
     /// Sends a datagram over IPv4. The buffer holds its payload and has room for the headers.
     ///
-    /// The IP layer counts it as sent by `dev`. Context: softirqs disabled. Errors: `ENONET`,
-    /// `EAFNOSUPPORT`, `EINVAL` without that room.
+    /// The IP layer counts it as sent by `dev`. Context: softirqs disabled. Errors: `EAFNOSUPPORT`, `EINVAL` without that
+    /// room; the buffer is dropped then.
     pub(crate) fn send_v4(
         &self,
         dev: &NetDevice,
@@ -380,16 +415,14 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         route: Route<'_>,
         flow: &Flow4,
         tos: u8,
-        guard: &Guard,
     ) -> Result {
-        self.net(guard)?;
         if self.family != Family::V4 || route.family() != bindings::AF_INET {
             return Err(EAFNOSUPPORT);
         }
         skb.prepare_sending(dev, flow.mark)?;
         let ttl = route.hop_limit_v4();
-        // SAFETY: The route is one of IPv4 and its reference given up; the socket is open while
-        // the guard is held; the buffer is ours to give.
+        // SAFETY: The route is one of IPv4 and its reference given up; the socket is open by the
+        // type invariant; the buffer is ours to give.
         unsafe {
             bindings::udp_tunnel_xmit_skb(
                 route.into_raw().cast(),
@@ -400,7 +433,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
                 tos,
                 ttl,
                 0,
-                self.port().to_be(),
+                self.port(),
                 flow.port.to_be(),
                 false,
                 false,
@@ -418,9 +451,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         route: Route<'_>,
         flow: &Flow6,
         traffic_class: u8,
-        guard: &Guard,
     ) -> Result {
-        self.net(guard)?;
         if self.family != Family::V6 || route.family() != bindings::AF_INET6 {
             return Err(EAFNOSUPPORT);
         }
@@ -438,7 +469,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
                 traffic_class,
                 hop_limit,
                 0,
-                self.port().to_be(),
+                self.port(),
                 flow.port.to_be(),
                 false,
                 0,
@@ -450,7 +481,7 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
 
 impl<T: DatagramReceiver> Drop for UdpTunnel<T> {
     fn drop(&mut self) {
-        if self.socket.is_open.load(Acquire) {
+        if self.socket.is_there.load(Acquire) {
             // The socket would go on calling the receiver: better to lose that.
             pr_err!("a UDP tunnel was not closed; leaking its receiver\n");
             core::mem::forget(self.receiver.clone());

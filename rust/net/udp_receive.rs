@@ -7,7 +7,10 @@
 //! (`udp_unexpected_gso()`). Or it is put into the socket's queue, whole, from where it is taken at once. A socket
 //! takes the second way for as long as the receiver says that datagrams come in numbers, and has GRO merge them.
 //!
-//! Context: softirq. Locking: the lock of the socket's queue, for a moment. The receiver is lent for the callback.
+//! Any CPU takes what is first in the queue, which another may have put there: so each datagram has a [`Turn`].
+//!
+//! Context: softirq. Locking: the receiver's lock for turns, and in it the lock of the socket's queue, for a moment. The
+//! receiver is lent for the callback.
 //!
 //! C header: [`include/linux/udp.h`](srctree/include/linux/udp.h)
 
@@ -20,7 +23,23 @@ use super::{
 use crate::{
     bindings,
     rcu::{RcuArc, RcuArcBorrow},
+    sync::{Locked, SpinLockBh},
 };
+
+/// The turn of a datagram. Until it ends no other CPU takes a datagram out of a queue, so that none overtakes another before
+/// the receiver has put them into an order of its own.
+///
+/// The receiver ends it then, before it does what takes long, and before it delivers anything, which may lead to a socket
+/// of its own again. What is handed to the callback comes in order, and needs none.
+pub(crate) struct Turn<'a>(Option<Locked<'a, ()>>);
+
+impl Turn<'_> {
+    /// Ends the turn, if it has not ended.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.0 = None;
+    }
+}
 
 /// Who receives the datagrams of a socket.
 pub(crate) trait DatagramReceiver: Send + Sync + 'static {
@@ -28,9 +47,12 @@ pub(crate) trait DatagramReceiver: Send + Sync + 'static {
     /// [`SkBuff::gso_size`]. Returns whether datagrams come in numbers.
     ///
     /// Context: softirq, RCU read side.
-    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>) -> bool
+    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>, turn: &mut Turn<'_>) -> bool
     where
         Self: Sized;
+
+    /// Returns the lock that a [`Turn`] holds, which is for nothing else.
+    fn turns(&self) -> &SpinLockBh<()>;
 }
 
 /// Prepares a socket, the user data of which is not set yet.
@@ -42,8 +64,10 @@ pub(crate) trait DatagramReceiver: Send + Sync + 'static {
 pub(super) unsafe fn prepare<T: DatagramReceiver>(sk: *mut bindings::sock) {
     // SAFETY: By the safety requirement.
     unsafe {
-        // Nothing stays in the queue, so nothing is bounded by it; and no reader is to poll for more meanwhile.
+        // Nothing stays in the queue, so nothing is bounded by it, nor by what all sockets of UDP hold (`udp_mem`); and no
+        // reader is to poll for more meanwhile.
         (*sk).sk_rcvbuf = i32::MAX;
+        (*sk).__sk_common.set_skc_bypass_prot_mem(1);
         (*sk).sk_ll_usec = 0;
         (*sk).sk_data_ready = Some(data_ready::<T>);
         bindings::udp_set_accept_gso(sk, true);
@@ -70,7 +94,11 @@ pub(super) unsafe extern "C" fn encap_rcv<T: DatagramReceiver>(
     };
     if skb.pull_linear(UDP_HEADER).is_some() && skb.pull(UDP_HEADER) {
         // SAFETY: By the safety requirement.
-        unsafe { deliver::<T>(sk, skb) };
+        unsafe {
+            if let Some(receiver) = receiver::<T>(sk) {
+                deliver(sk, receiver, skb, Turn(None));
+            }
+        }
     }
     0
 }
@@ -83,7 +111,10 @@ pub(super) unsafe extern "C" fn encap_rcv<T: DatagramReceiver>(
 unsafe extern "C" fn data_ready<T: DatagramReceiver>(sk: *mut bindings::sock) {
     const NOTHING: kernel::ffi::c_int = -(bindings::EAGAIN as kernel::ffi::c_int);
 
+    // SAFETY: By the safety requirement.
+    let receiver = unsafe { receiver::<T>(sk) };
     loop {
+        let turn = Turn(receiver.as_ref().map(|receiver| receiver.turns().lock()));
         let (mut offset, mut error) = (0, 0);
         let flags = bindings::MSG_DONTWAIT;
         // SAFETY: The socket is valid for the duration of the call.
@@ -105,8 +136,10 @@ unsafe extern "C" fn data_ready<T: DatagramReceiver>(sk: *mut bindings::sock) {
                 .dev = core::ptr::null_mut();
             SkBuff::<DatagramIn>::from_raw(skb)
         };
-        // SAFETY: As above; what UDP leaves to the reader is to check the sum, and to count.
-        unsafe { dequeued::<T>(sk, skb) };
+        if let Some(receiver) = receiver {
+            // SAFETY: As above; what UDP leaves to the reader is to check the sum, and to count.
+            unsafe { dequeued(sk, receiver, skb, turn) };
+        }
     }
 }
 
@@ -115,7 +148,12 @@ unsafe extern "C" fn data_ready<T: DatagramReceiver>(sk: *mut bindings::sock) {
 /// # Safety
 ///
 /// As above.
-unsafe fn dequeued<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff<DatagramIn>) {
+unsafe fn dequeued<T: DatagramReceiver>(
+    sk: *mut bindings::sock,
+    receiver: RcuArcBorrow<'_, T>,
+    mut skb: SkBuff<DatagramIn>,
+    turn: Turn<'_>,
+) {
     // SAFETY: The socket and the buffer are valid.
     unsafe {
         if skb.with_raw(|skb| bindings::udp_lib_checksum_complete(skb)) != 0 {
@@ -124,7 +162,23 @@ unsafe fn dequeued<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff
             return skb.drop_for(DropReason::UdpCsum);
         }
         bindings::udp_count_received(sk, skb.datagrams() as kernel::ffi::c_int);
-        deliver::<T>(sk, skb);
+        deliver(sk, receiver, skb, turn);
+    }
+}
+
+/// Returns the receiver of a socket, until that is closed.
+///
+/// # Safety
+///
+/// As above; the RCU read side is held during `'a`, as it is when UDP calls.
+unsafe fn receiver<'a, T: DatagramReceiver>(
+    sk: *mut bindings::sock,
+) -> Option<RcuArcBorrow<'a, T>> {
+    // SAFETY: The socket is valid. The user data is a receiver, whose count is given up only after the user data was
+    // cleared and all RCU readers have gone.
+    unsafe {
+        let receiver = bindings::sk_user_data(sk).cast::<T>();
+        (!receiver.is_null()).then(|| RcuArc::borrow_raw(receiver))
     }
 }
 
@@ -133,15 +187,13 @@ unsafe fn dequeued<T: DatagramReceiver>(sk: *mut bindings::sock, mut skb: SkBuff
 /// # Safety
 ///
 /// As above.
-unsafe fn deliver<T: DatagramReceiver>(sk: *mut bindings::sock, skb: SkBuff<DatagramIn>) {
-    // SAFETY: The socket is valid.
-    let receiver = unsafe { bindings::sk_user_data(sk) }.cast::<T>();
-    if receiver.is_null() {
-        return;
-    }
-    // SAFETY: The user data is a receiver, whose count is given up only after the user data was
-    // cleared; UDP calls this with the RCU read side held.
-    let many = T::receive(unsafe { RcuArc::borrow_raw(receiver) }, skb);
+unsafe fn deliver<T: DatagramReceiver>(
+    sk: *mut bindings::sock,
+    receiver: RcuArcBorrow<'_, T>,
+    skb: SkBuff<DatagramIn>,
+    mut turn: Turn<'_>,
+) {
+    let many = T::receive(receiver, skb, &mut turn);
     let way: Option<unsafe extern "C" fn(_, _) -> _> =
         if many { None } else { Some(encap_rcv::<T>) };
     // SAFETY: The socket is one of UDP. C reads the field at any time, as a whole (`READ_ONCE()`).

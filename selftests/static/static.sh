@@ -5,6 +5,8 @@
 
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 project=${here%/*/*}
+# In the environment that is /project/build.
+build=${WIREGUARD_BUILD:-$project/build}
 . "$here/../lib/check.sh"
 trap 'rm -rf "$check_log"' EXIT
 cd "$project" || exit 2
@@ -43,7 +45,7 @@ check "src/ is free of unsafe, and each of its files forbids it" inventory --che
 check "every unsafe in rust/ says why it is sound" inventory --check rust
 check "Documentation/unsafe.md is in step with the tree (selftests/static/unsafe-inventory.py --update mends it)" inventory --check table
 forbidden_unsafe_is_an_error() {
-	local folder=$project/build/test-logs/forbid
+	local folder=$build/test-logs/forbid
 	rm -rf "$folder" && mkdir -p "$folder" || return
 	printf '#![forbid(unsafe_code)]\npub fn f(x: &u8) -> u8 { unsafe { *(x as *const u8) } }\n' >"$folder/a.rs"
 	! environment rustc --crate-type lib --emit metadata -o /dev/null /project/build/test-logs/forbid/a.rs >"$folder/output" 2>&1 &&
@@ -63,9 +65,8 @@ checkpatch() { environment perl "build/kernel/${KVER:-default}/source/scripts/ch
 helpers_pass() { checkpatch --strict --file rust/helpers.c && checkpatch --file rust/tracepoints.[ch] rust/bindings/*.h; }
 check "checkpatch has nothing to say about the C files" helpers_pass
 a_wrong_line_is_found() {
-	local wrong=build/test-logs/wrong.c
-	mkdir -p build/test-logs && { cat rust/helpers.c && printf 'int wrong( void ){return 0;}\n'; } >"$wrong" || return 1
-	! checkpatch --strict --file "$wrong"
+	mkdir -p "$build/test-logs" && { cat rust/helpers.c && printf 'int wrong( void ){return 0;}\n'; } >"$build/test-logs/wrong.c" || return 1
+	! checkpatch --strict --file build/test-logs/wrong.c
 }
 check "but it has about a wrong line" a_wrong_line_is_found
 
@@ -73,7 +74,7 @@ chapter "Versions of the kernel"
 check_equal "rust/compat.rs alone tells them apart" "$(grep -rlE 'wireguard_linux_|LINUX_VERSION|KERNEL_VERSION' src rust | xargs)" rust/compat.rs
 
 chapter "Types"
-layouts_are_checked() { grep -q 'size_of::<sock>()' "$project/build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
+layouts_are_checked() { grep -q 'size_of::<sock>()' "$build/kernel/${KVER:-default}/module/rust/bindings_generated.rs"; }
 check "each build checks the layouts that bindgen found, that of struct sock among them" layouts_are_checked
 check "code that breaks what the layers promise does not compile (selftests/compile-fail)" selftests/compile-fail/compile-fail
 
@@ -84,7 +85,7 @@ panics_named() { sed -n '/^| make it panic |/s/`/\n/gp' Documentation/security.m
 check_equal "the module can panic in no other way than security.md says" "$(panics_of build/wireguard.ko)" "$(panics_named)"
 finds_panics() {
 	local folder=build/test-logs/panics
-	mkdir -p $folder && printf '#![no_std]\npub fn f(a: &[u8], b: &mut [u8], i: usize) -> u8 { b.copy_from_slice(a); a.first().unwrap() / a[i] }\n' >$folder/a.rs &&
+	mkdir -p "$build/test-logs/panics" && printf '#![no_std]\npub fn f(a: &[u8], b: &mut [u8], i: usize) -> u8 { b.copy_from_slice(a); a.first().unwrap() / a[i] }\n' >"$build/test-logs/panics/a.rs" &&
 		environment rustc -O --crate-type lib --emit obj -C symbol-mangling-version=v0 -o /project/$folder/a.o /project/$folder/a.rs && panics_of $folder/a.o
 }
 check_equal "and what looks for them finds them" "$(finds_panics)" "len_mismatch_fail panic_bounds_check panic_const_div_by_zero unwrap_failed"
@@ -92,10 +93,10 @@ check_equal "and what looks for them finds them" "$(finds_panics)" "len_mismatch
 chapter "Netlink"
 # ynl_gen_c.py wants a tree of the kernel's form around the specification, with the schema in it.
 specification() {
-	local tree=$project/build/test-logs/ynl source=/project/build/kernel/${KVER:-default}/source name=wg-monitor.yaml
+	local tree=$build/test-logs/ynl source=/project/build/kernel/${KVER:-default}/source name=wg-monitor.yaml
 	rm -rf "$tree" && mkdir -p "$tree/Documentation/netlink/specs" && touch "$tree/MAINTAINERS" || return
 	cp "$project/Documentation/netlink/specs/$name" "$tree/Documentation/netlink/specs/" || return
-	cp "$project/build/kernel/${KVER:-default}/source/Documentation/netlink/genetlink.yaml" "$tree/Documentation/netlink/" || return
+	cp "$build/kernel/${KVER:-default}/source/Documentation/netlink/genetlink.yaml" "$tree/Documentation/netlink/" || return
 	python "$source/tools/net/ynl/pyynl/ynl_gen_c.py" \
 		--spec "/project/build/test-logs/ynl/Documentation/netlink/specs/$name" --mode uapi --header -o /project/build/test-logs/ynl/wg_monitor.h &&
 		cmp "$tree/wg_monitor.h" "$project/rust/bindings/wg_monitor.h"
@@ -113,7 +114,7 @@ faultless() {
 check "man and mandoc have nothing to say about them" faultless ./scripts/monitor/*.[1-9]
 finds_faults() {
 	local page=build/test-logs/page.8
-	mkdir -p "${page%/*}" && sed 's/^\.EE$//; s/^\.SH COUNTERS/.SJ COUNTERS/' scripts/monitor/wg-monitor.8 >"$page" && ! faultless "./$page"
+	mkdir -p "$build/test-logs" && sed 's/^\.EE$//; s/^\.SH COUNTERS/.SJ COUNTERS/' scripts/monitor/wg-monitor.8 >"$build/test-logs/page.8" && ! faultless "./$page"
 }
 check "but they have about a page that was made wrong" finds_faults
 

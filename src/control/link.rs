@@ -33,10 +33,11 @@ use crate::{
         namespace::{NamespaceExit, Net, NetId},
         rtnl::RtnlGuard,
         skb::{DatagramIn, Routed, SkBuff},
-        udp_receive::DatagramReceiver,
+        udp_receive::{DatagramReceiver, Turn},
     },
     protocol::messages::{DATA_MIN_LEN, PADDING_MULTIPLE},
     rcu::{self, RcuArc, RcuArcBorrow},
+    sync::SpinLockBh,
 };
 
 impl TunnelDriver for Device {
@@ -113,9 +114,13 @@ impl TunnelDriver for Device {
 }
 
 impl DatagramReceiver for Device {
-    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>) -> bool {
-        let many = datagram(this, skb, arrived);
+    fn receive(this: RcuArcBorrow<'_, Self>, skb: SkBuff<DatagramIn>, turn: &mut Turn<'_>) -> bool {
+        let many = datagram(this, skb, turn, arrived);
         this.inflow.note(many)
+    }
+
+    fn turns(&self) -> &SpinLockBh<()> {
+        &self.turns
     }
 }
 

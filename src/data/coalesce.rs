@@ -57,6 +57,8 @@ pub(crate) struct TcpRun {
     /// The number in IPv4's header, and the sequence in TCP's, that the next one has.
     next_number: u16,
     next_sequence: u32,
+    /// The sum of what differs in IPv4's headers, zero in IPv6: the same in all, as their checksum is right.
+    differing: u16,
     /// Whether nothing may follow the last one.
     is_complete: bool,
 }
@@ -71,6 +73,10 @@ fn layout(packet: &[u8]) -> Option<(usize, usize, usize)> {
         return None;
     }
     let header: &[u8; TCP_LEN] = packet.get(tcp..)?.first_chunk()?;
+    // A wrong checksum would be made right.
+    if tcp == IPV4_LEN && folded(sum(packet.get(..IPV4_LEN)?)) != 0xffff {
+        return None;
+    }
     // No flag but these, the ninth included (RFC 9768).
     let has_plain_flags = header[12] & 0xf == 0 && header[13] & !(PSH | ECE) == ACK;
     (has_plain_flags && len < total && total <= packet.len()).then_some((tcp, len, total))
@@ -97,6 +103,16 @@ fn read_u32(header: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*header.get(at..)?.first_chunk()?))
 }
 
+/// Sums what differs in the headers of IPv4 packets of a run: length, number, checksum.
+#[inline]
+fn differing(packet: &[u8], is_v4: bool) -> Option<u16> {
+    if !is_v4 {
+        return Some(0);
+    }
+    let word = |at| Some(u64::from(read_u16(packet, at)?));
+    Some(folded(word(2)? + word(4)? + word(10)?))
+}
+
 impl TcpRun {
     /// Begins with a packet, behind which there may be padding. `None` if nothing may follow it.
     #[inline]
@@ -117,6 +133,7 @@ impl TcpRun {
             count: 1,
             next_number: read_u16(packet, 4)?.wrapping_add(1),
             next_sequence: read_u32(packet, tcp + 4)?.wrapping_add(payload as u32),
+            differing: differing(packet, tcp == IPV4_LEN)?,
             is_complete: false,
         })
     }
@@ -166,7 +183,8 @@ impl TcpRun {
             && total <= packet.len()
             && self.has_room_for(total)
             && (!is_v4 || read_u16(packet, 4)? == self.next_number)
-            && read_u32(packet, self.tcp + 4)? == self.next_sequence;
+            && read_u32(packet, self.tcp + 4)? == self.next_sequence
+            && differing(packet, is_v4)? == self.differing;
         if !follows {
             return None;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive lanes (`crate::device::lane`): when one is scheduled, and what is done in it, by NAPI on its CPU.
+//! Receive lanes (`crate::device::lane`): when one is scheduled, and what is done in it, by NAPI on the CPU that schedules it.
 
 #![forbid(unsafe_code)]
 

@@ -309,7 +309,7 @@ impl<'a> Opener<'a> {
                 .as_ref()
                 .is_none_or(|payload| !payload.has_room_for(text_len));
             if is_full {
-                run.take_payload(&mut self.payload);
+                run.take_payload(self.payload.take());
                 let bytes = text_len.saturating_mul(self.more.saturating_add(1));
                 self.payload = PayloadBuffer::alloc(&keypair.peer.device.engine, bytes).ok();
             }
@@ -386,7 +386,12 @@ impl<'a> Opener<'a> {
         let Some(mut run) = self.run.take() else {
             return;
         };
-        run.take_payload(&mut self.payload);
+        let mut payload = self.payload.take();
+        // What is left is for the next run, if there may be one.
+        if self.more != 0 {
+            self.payload = payload.as_mut().and_then(PayloadBuffer::split_off);
+        }
+        run.take_payload(payload);
         let messages = run.control.messages as usize;
         match run.finish() {
             Ok(packet) => self.packets.push_back(packet),
@@ -401,6 +406,20 @@ impl<'a> Opener<'a> {
     /// Returns the packets.
     fn finish(mut self) -> SkbList<PacketIn> {
         self.end_run();
+        // What is left of the memory is kept by the last packet that is in it.
+        let rest = self.payload.take().map_or(0, |rest| rest.size());
+        if rest != 0 {
+            let mut runs = 0usize;
+            let packets = &mut self.packets;
+            packets.for_each(|packet| runs += usize::from(packet.has_fragments()));
+            packets.for_each(|packet| {
+                let is_one = packet.has_fragments();
+                if is_one && runs == 1 {
+                    packet.account(rest);
+                }
+                runs -= usize::from(is_one);
+            });
+        }
         self.packets
     }
 }
@@ -416,21 +435,17 @@ impl Run {
         } = self.control;
         counter.checked_add(messages.into()) == Some(next.counter)
             && ds == next.ds
+            && self.packet.has_room_for_fragment()
             && self.tcp.has_room_for(next.len as usize)
     }
 
     /// Makes what has been decrypted part of the packet.
-    fn take_payload(&mut self, payload: &mut Option<PayloadBuffer>) {
-        let Some(buffer) = payload.as_mut().filter(|buffer| !buffer.is_empty()) else {
-            return;
-        };
-        let frag = match buffer.split() {
-            Some(frag) => Some(frag),
-            None => payload.take().map(PayloadBuffer::into_frag),
-        };
-        if let Some(frag) = frag {
-            // There is room for more fragments than a packet can need.
-            let _ = self.packet.append(frag, PayloadBuffer::BEFORE);
+    fn take_payload(&mut self, payload: Option<PayloadBuffer>) {
+        if let Some(buffer) = payload.filter(|buffer| !buffer.is_empty()) {
+            // There is room for it, or nothing would have been added to it (`may_take`).
+            let _ = self
+                .packet
+                .append(buffer.into_frag(), PayloadBuffer::BEFORE);
         }
     }
 

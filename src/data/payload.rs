@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use core::mem::replace;
 use kernel::prelude::*;
 
 use crate::{
@@ -75,15 +76,28 @@ impl PayloadBuffer {
         self.at == Self::BEFORE
     }
 
-    /// Splits what has been decrypted from what is free. `None` if nothing is.
-    pub(super) fn split(&mut self) -> Option<PageFrag> {
-        let frag = self.frag.split_to(self.at)?;
-        self.at = Self::BEFORE;
-        Some(frag)
+    /// Splits what is free off from what has been decrypted. `None` if nothing is.
+    pub(super) fn split_off(&mut self) -> Option<Self> {
+        let used = match self.is_empty() {
+            true => 0,
+            false => self.at,
+        };
+        let first = self.frag.split_to(used)?;
+        Some(Self {
+            frag: replace(&mut self.frag, first),
+            at: Self::BEFORE,
+            aside: [[0; CHUNK]; MOST_CHUNKS],
+        })
     }
 
-    /// Returns what has been decrypted, and what is free.
-    pub(super) fn into_frag(self) -> PageFrag {
+    /// Returns how much memory is accounted to it.
+    pub(super) fn size(&self) -> usize {
+        self.frag.size()
+    }
+
+    /// Returns what has been decrypted, to which what is free is accounted, too.
+    pub(super) fn into_frag(mut self) -> PageFrag {
+        self.frag.shorten(self.at);
         self.frag
     }
 }

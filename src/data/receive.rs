@@ -15,7 +15,7 @@ use crate::{
         send::send_staged,
     },
     device::{
-        drops::{count_of_peer, drop_of_device, drop_of_peer, Cause},
+        drops::{count_of_device, count_of_peer, drop_of_device, drop_of_peer, Cause},
         endpoint::Endpoint,
         requests::{request, Request},
         roaming::heard_from,
@@ -26,6 +26,7 @@ use crate::{
         napi::Receiver,
         skb::{DatagramIn, PacketIn, Pieces, Protocol, SkBuff},
         skb_list::SkbList,
+        udp_receive::Turn,
     },
     protocol::{
         messages::{
@@ -41,27 +42,34 @@ use crate::{
     rcu::{read_lock, Guard, RcuArc, RcuArcBorrow},
 };
 
-/// Takes a datagram from a socket of the device, or several in one buffer. Returns whether its peer sends more than is
-/// usual when two parties take turns. What belongs to a handshake is given to `handshake`.
+/// Takes a datagram from a socket of the device, or several in one buffer. Returns whether they come in
+/// numbers: several in this buffer, or more from the peer than is usual when two parties take turns. What belongs to a handshake is given to `handshake`.
 ///
 /// Context: softirq. What is not a message, or has an unknown index, is dropped silently.
 pub(crate) fn datagram(
     device: RcuArcBorrow<'_, Device>,
     mut skb: SkBuff<DatagramIn>,
+    turn: &mut Turn<'_>,
     handshake: fn(RcuArcBorrow<'_, Device>, Kind, SkBuff<DatagramIn>),
 ) -> bool {
     let guard = read_lock();
     match start_of(&mut skb) {
-        Some((Kind::Data, index)) => return data(device, skb, index, &guard),
+        Some((Kind::Data, index)) => return data(device, skb, index, turn, &guard),
         Some((kind @ (Kind::Initiation | Kind::Response | Kind::CookieReply), _)) => {
+            turn.end();
             handshake(device, kind, skb);
         }
         None if skb.datagram_len() < DATA_MIN_LEN => drop_of_device(&device, Cause::TooShort, skb),
         None if skb.gso_size() != 0 => {
             let mut is_flooded = false;
-            let mut datagrams = skb.split();
+            let (mut datagrams, missing) = skb.split();
+            if let Some((rest, count)) = missing {
+                let cause = Cause::NoMemoryReceiving;
+                count_of_device(&device, cause, count);
+                rest.drop_for(cause.reason());
+            }
             while let Some(single) = datagrams.pop_front() {
-                is_flooded |= datagram(device, single, handshake);
+                is_flooded |= datagram(device, single, turn, handshake);
             }
             return is_flooded;
         }
@@ -107,6 +115,7 @@ fn data(
     device: RcuArcBorrow<'_, Device>,
     skb: SkBuff<DatagramIn>,
     index: u32,
+    turn: &mut Turn<'_>,
     guard: &Guard,
 ) -> bool {
     let Some(keypair) = device.session(index, guard).filter(|k| k.may_receive()) else {
@@ -114,6 +123,7 @@ fn data(
         return false;
     };
     let (Some(keypair), Some(endpoint)) = (keypair.upgrade(), Endpoint::of_sender(&skb)) else {
+        drop_of_device(&device, Cause::UnknownIndex, skb);
         return false;
     };
     let peer = &keypair.peer;
@@ -125,12 +135,14 @@ fn data(
     let many = sealed.messages > 1 || peer.pace.is_flooded();
     let mut sealed = Some(sealed);
     if !many {
-        deliver_at_once(&device, peer, &mut sealed, guard);
+        deliver_at_once(&device, peer, &mut sealed, turn, guard);
     }
     let Some(sealed) = sealed else {
         return false;
     };
-    match peer.incoming.enqueue(sealed, MAX_QUEUED_PACKETS) {
+    let enqueued = peer.incoming.enqueue(sealed, MAX_QUEUED_PACKETS);
+    turn.end();
+    match enqueued {
         Ok(enqueued) if enqueued.next == Next::Schedule => Open::schedule(peer, enqueued.home),
         // Who brings more while a full job waits works, too.
         Ok(enqueued) if enqueued.is_new && enqueued.waiting > 1 => helper::help::<Open>(peer, 1),
@@ -150,6 +162,7 @@ fn deliver_at_once(
     device: &Device,
     peer: &RcuArc<Peer>,
     sealed: &mut Option<Sealed>,
+    turn: &mut Turn<'_>,
     guard: &Guard,
 ) {
     let mut softirqs = SoftirqsDisabled::new();
@@ -158,7 +171,7 @@ fn deliver_at_once(
         local.at_once(|| {
             let mut receiver = Receiver::for_lone_packets(&mut softirqs);
             let deliver = |opened| deliver(opened, &mut receiver, guard);
-            peer.incoming.run_bypass(sealed, 1, deliver)
+            peer.incoming.run_bypass(sealed, || turn.end(), 1, deliver)
         })
     });
     if next.flatten() == Some(Next::Schedule) {

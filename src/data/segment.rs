@@ -92,7 +92,8 @@ pub(crate) struct TcpSegments {
 
 impl TcpSegments {
     /// Reads the headers at the start of a GSO packet of `total` bytes, the payload of which is to be cut
-    /// into pieces of `size` bytes. `None` if they are not understood, or are not those of all of it.
+    /// into pieces of `size` bytes. `None` if they are not understood, or are not those of all of it. Nor are IPv4's
+    /// options: with a source route, the checksum of TCP is of another destination than the header's.
     pub(crate) fn parse(start: &[u8], total: usize, size: usize) -> Option<Self> {
         let Layout {
             tcp,
@@ -100,13 +101,14 @@ impl TcpSegments {
             total: says,
         } = Layout::read(start)?;
         let payload = total.checked_sub(len)?;
-        if says != total || payload == 0 {
+        let is_v4 = start.first()? >> 4 == 4;
+        if says != total || payload == 0 || is_v4 && tcp != IPV4_LEN {
             return None;
         }
         let mut headers = [0; MOST_HEADERS];
         headers.get_mut(..len)?.copy_from_slice(start.get(..len)?);
         // Without what differs: length, number and checksum; sequence, flags and checksum.
-        let (ip_sum, addresses) = if start.first()? >> 4 == 4 {
+        let (ip_sum, addresses) = if is_v4 {
             headers.get_mut(2..6)?.fill(0);
             headers.get_mut(10..12)?.fill(0);
             let sum_of_ip = sum(headers.get(..tcp)?);

@@ -93,10 +93,10 @@ pub(crate) fn transmit(device: RcuArcBorrow<'_, Device>, mut skb: SkBuff<Routed>
         drop_of_peer(&peer, Cause::Loop, skb);
         return Err(ELOOP);
     }
-    let Some(mut skb) = skb.into_packet() else {
+    let Some(mut skb) = skb.into_packet(protocol) else {
+        count_of_peer(&peer, Cause::NoMemorySending, 1);
         return Ok(());
     };
-    skb.find_flow(protocol);
     skb.set_control(Outgoing {
         staged_at: 0,
         mtu: mtu as u32,
@@ -271,7 +271,7 @@ fn xmit(
     });
     if !is_large && !is_collected && transmit_depth() <= DEEP {
         let deliver = |output| deliver(output, guard);
-        if let Some(next) = peer.outgoing.run_bypass(&mut input, BUDGET, deliver) {
+        if let Some(next) = peer.outgoing.run_bypass(&mut input, || (), BUDGET, deliver) {
             return schedule_if(peer, next);
         }
     }
@@ -358,6 +358,10 @@ fn deliver(output: Datagrams, guard: &Guard) -> usize {
         return 1;
     }
     let peer = &keypair.peer;
+    if peer.is_removed() {
+        drop_of_peer(peer, Cause::NoSession, datagrams);
+        return 1;
+    }
     let mut bytes = 0usize;
     let mut has_data = false;
     // A keepalive never shares a buffer.

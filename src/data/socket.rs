@@ -23,7 +23,7 @@ use crate::{
         route::{Route, RouteCache},
         skb::{DatagramOut, SkBuff},
         skb_list::SkbList,
-        udp::{Flow4, Flow6, UdpTunnel},
+        udp::{Flow4, Flow6, UdpSender},
     },
     queueing::stages::Encapsulated,
     rcu::{read_lock, Guard},
@@ -64,6 +64,7 @@ impl Sockets<Device> {
         let Endpoint::V4 { remote, source, .. } = endpoint else {
             return Err(EAFNOSUPPORT);
         };
+        let v4 = self.v4.sender(guard)?;
         let mut flow = Flow4 {
             source: source.octets(),
             destination: remote.ip().octets(),
@@ -79,11 +80,10 @@ impl Sockets<Device> {
                 flow.source = source;
                 route
             }
-            None => find_v4(&self.v4, context, endpoint, &mut flow, guard)?,
+            None => find_v4(&v4, context, endpoint, &mut flow, guard)?,
         };
         send_all(context, packets, route, guard, |skb, route, ds| {
-            self.v4
-                .send_v4(context.netdev, skb, route, &flow, ds, guard)
+            v4.send_v4(context.netdev, skb, route, &flow, ds)
         })
     }
 
@@ -98,7 +98,7 @@ impl Sockets<Device> {
         let Endpoint::V6 { remote, source, .. } = endpoint else {
             return Err(EAFNOSUPPORT);
         };
-        let v6 = self.v6.as_ref().ok_or(EAFNOSUPPORT)?;
+        let v6 = self.v6.as_ref().ok_or(EAFNOSUPPORT)?.sender(guard)?;
         let mut flow = Flow6 {
             source: source.octets(),
             destination: remote.ip().octets(),
@@ -114,10 +114,10 @@ impl Sockets<Device> {
                 flow.source = source;
                 route
             }
-            None => find_v6(v6, context, endpoint, &mut flow, guard)?,
+            None => find_v6(&v6, context, endpoint, &mut flow, guard)?,
         };
         send_all(context, packets, route, guard, |skb, route, ds| {
-            v6.send_v6(context.netdev, skb, route, &flow, ds, guard)
+            v6.send_v6(context.netdev, skb, route, &flow, ds)
         })
     }
 }
@@ -125,7 +125,7 @@ impl Sockets<Device> {
 /// Finds the route to an endpoint, and the source address, and remembers them.
 #[inline(never)]
 fn find_v4<'g>(
-    v4: &UdpTunnel<Device>,
+    v4: &UdpSender<'g>,
     context: &Sending<'_>,
     endpoint: &Endpoint,
     flow: &mut Flow4,
@@ -144,20 +144,20 @@ fn find_v4<'g>(
         context.forget_source(&mut endpoint);
         anew = true;
     };
-    flow.scope = v4.vrf_of(interface, guard);
+    flow.scope = v4.vrf_of(interface);
     let mut sticks = !source.is_unspecified();
-    if sticks && !v4.is_local_v4(flow.source, guard) {
+    if sticks && !v4.is_local_v4(flow.source) {
         forget(flow);
         sticks = false;
     }
-    let mut found = v4.route_v4(flow, guard);
+    let mut found = v4.route_v4(flow);
     let unusable = match &found {
         Ok(route) => sticks && route.interface(guard) != interface,
         Err(e) => sticks && *e == EINVAL,
     };
     if unusable {
         forget(flow);
-        found = v4.route_v4(flow, guard);
+        found = v4.route_v4(flow);
     }
     let route = found?;
     context.remember(&endpoint, anew, |cache| {
@@ -169,7 +169,7 @@ fn find_v4<'g>(
 /// As [`find_v4`].
 #[inline(never)]
 fn find_v6<'g>(
-    v6: &UdpTunnel<Device>,
+    v6: &UdpSender<'g>,
     context: &Sending<'_>,
     endpoint: &Endpoint,
     flow: &mut Flow6,
@@ -189,23 +189,21 @@ fn find_v6<'g>(
         anew = true;
     };
     if flow.scope == 0 {
-        flow.scope = v6.vrf_of(interface, guard);
+        flow.scope = v6.vrf_of(interface);
     }
     let mut sticks = !source.is_unspecified();
-    if sticks && !v6.is_local_v6(flow.source, interface, guard) {
+    if sticks && !v6.is_local_v6(flow.source, interface) {
         forget(flow);
         sticks = false;
     }
-    let mut found = v6.route_v6(flow, guard);
+    let mut found = v6.route_v6(flow);
     // An address of no cable, such as one of `lo`, is as good on any.
     let unusable = found.as_ref().is_ok_and(|route| {
-        sticks
-            && route.interface(guard) != interface
-            && v6.is_address_of(flow.source, interface, guard)
+        sticks && route.interface(guard) != interface && v6.is_address_of(flow.source, interface)
     });
     if unusable {
         forget(flow);
-        found = v6.route_v6(flow, guard);
+        found = v6.route_v6(flow);
     }
     let route = found?;
     context.remember(&endpoint, anew, |cache| {
@@ -247,9 +245,13 @@ impl<'a> Sending<'a> {
     #[cold]
     fn give_up(&self, endpoint: &Endpoint, e: Error, packets: SkbList<DatagramOut>) {
         events::no_route(self.device, endpoint.remote(), e);
+        let cause = match e == ENONET {
+            true => Cause::SocketClosed,
+            false => Cause::NoRoute,
+        };
         match self.peer {
-            Some(peer) => drop_of_peer(peer, Cause::NoRoute, packets),
-            None => drop_of_device(self.device, Cause::NoRoute, packets),
+            Some(peer) => drop_of_peer(peer, cause, packets),
+            None => drop_of_device(self.device, cause, packets),
         }
     }
 
@@ -263,11 +265,14 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Caches a route, unless the peer's endpoint is another by now: the cache was reset when it
+    /// Caches a route, unless the peer's endpoint, or the device's mark, is another by now: the cache was reset when it
     /// changed, and must not get a route to where the peer was.
     fn remember(&self, endpoint: &Endpoint, anew: bool, set: impl FnOnce(&RouteCache)) {
         if let (Some(peer), Some(cache)) = (self.peer, self.cache) {
             peer.while_endpoint_is(endpoint, || {
+                if self.mark != self.device.fwmark() {
+                    return;
+                }
                 if anew {
                     cache.reset();
                 }

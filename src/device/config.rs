@@ -127,8 +127,8 @@ impl<'g> Config<'g> {
             .is_some_and(|identity| identity.keys.public() == public_key)
     }
 
-    /// Sets the private key, zeros for none. A peer that has the same key is removed, and all
-    /// handshakes and sessions of the old key end. Returns whether packets may have waited for the device to have a key
+    /// Sets the private key, zeros for none. A peer that has the same key is removed, handshakes under way end, and
+    /// nothing more is sent in the sessions there are. Returns whether packets may have waited for the device to have a key
     /// at all. Errors: `ENOMEM`.
     pub(crate) fn set_private_key(&mut self, private: &Secret<32>) -> Result<bool> {
         let unchanged = match self.this.identity.load() {
@@ -150,10 +150,12 @@ impl<'g> Config<'g> {
                 self.remove_peer(&peer);
             }
         }
-        let had_identity = self.this.identity.swap(identity).is_some();
+        // None meanwhile, so that no handshake has the new one and what was computed with the old one.
+        let had_identity = self.this.identity.swap(None).is_some();
         for member in self.configured.peers.values() {
             member.peer.identity_changed();
         }
+        self.this.identity.swap(identity);
         Ok(!had_identity)
     }
 

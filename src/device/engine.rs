@@ -32,7 +32,7 @@ const RATE_LIMITER_ROWS: usize = 8192;
 /// What all devices share.
 #[pin_data]
 pub(crate) struct Engine {
-    /// Sends what was encrypted elsewhere, on the CPU where that belongs.
+    /// Encrypts what was collected, and sends, on the CPU where a queue is at home.
     crypt: OwnedQueue,
     /// Encrypts and decrypts for other CPUs.
     helpers: OwnedQueue,

@@ -72,6 +72,7 @@ impl Device {
                 peers_by_key <- new_mutex!(RBTree::new(), "Device::peers_by_key"),
                 lanes <- NapiSet::new(&dev, lanes, |_| Lane::new(engine)),
                 inflow: Inflow::new(),
+                turns <- new_spinlock_bh!((), "Device::turns"),
                 handshakes <- new_spinlock_bh!(Handshakes::new(), "Device::handshakes"),
                 requests <- Waitlist::new(),
                 handshake_workers,

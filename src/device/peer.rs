@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use kernel::{
     new_mutex, new_work,
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
+    sync::atomic::{Atomic, Full, Relaxed},
 };
 
 use crate::{
@@ -324,6 +324,19 @@ impl Peer {
         let mut exchange = self.exchange.lock();
         exchange.noise.clear();
         self.release_id(&mut exchange);
+    }
+
+    /// Erases all keys if that is wanted still: not those of a session that has begun since. Returns whether a session
+    /// has ended.
+    pub(crate) fn erase_keys(&self) -> bool {
+        // Sessions begin under this lock.
+        let mut exchange = self.exchange.lock();
+        if !self.wants_erasure.xchg(false, Full) {
+            return false;
+        }
+        exchange.noise.clear();
+        self.release_id(&mut exchange);
+        self.keypairs.clear()
     }
 
     /// Has the next packet begin a new session, at once.

@@ -88,6 +88,9 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) lanes: NapiSet<Lane>,
     pub(crate) inflow: Inflow,
+    /// Held while a datagram is put into the queue of its peer.
+    #[pin]
+    pub(crate) turns: SpinLockBh<()>,
     /// Handshake messages that wait to be handled.
     #[pin]
     pub(crate) handshakes: SpinLockBh<Handshakes>,

@@ -2,11 +2,11 @@
 
 //! Handshake messages that have just come in: which of them may wait to be handled (whitepaper sections 5.3 and 5.4.7).
 //!
-//! `mac1` is checked at once. Under load a message waits only if its `mac2` shows that its sender receives at its address, and
+//! `mac1`, or the index of a cookie reply, is checked at once. Under load a message waits only if its `mac2` shows that its sender receives at its address, and
 //! if that sender has not had its share; it is handled before those that came when there was no load. Other senders get a
 //! cookie, at once: no work item runs for them, and no memory is held.
 //!
-//! All of it is in softirq.
+//! [`arrived`] is called in softirq; what else is here, by work items, too.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ use crate::{
     net::skb::{DatagramIn, SkBuff},
     protocol::{
         cookie::{mac1_of, mac2_is_valid},
-        messages::{Kind, INITIATION_LEN},
+        messages::{CookieReply, Kind, INITIATION_LEN},
     },
     queueing::handshakes::Standing,
     rcu::{read_lock, RcuArcBorrow},
@@ -41,33 +41,34 @@ pub(super) type Buffer = [u8; INITIATION_LEN];
 /// Context: softirq.
 pub(crate) fn arrived(device: RcuArcBorrow<'_, Device>, kind: Kind, skb: SkBuff<DatagramIn>) {
     device.counters.received.count(kind);
-    match standing_of(&device, kind, &skb) {
+    match standing_of(&device, &skb) {
         Ok(standing) => enqueue_handshake(device, standing, skb),
         Err(cause) => drop_of_device(&device, cause, skb),
     }
 }
 
 /// Returns how its sender stands, or why the message is dropped.
-fn standing_of(
-    device: &Device,
-    kind: Kind,
-    skb: &SkBuff<DatagramIn>,
-) -> core::result::Result<Standing, Cause> {
+fn standing_of(device: &Device, skb: &SkBuff<DatagramIn>) -> core::result::Result<Standing, Cause> {
     // Without good random numbers no answer can be given.
     if !random_is_ready() {
         return Err(Cause::HandshakeNotReady);
     }
-    if kind == Kind::CookieReply {
+    let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
+    let mut buffer: Buffer = [0; INITIATION_LEN];
+    let message = read(skb, &mut buffer)?;
+    let guard = read_lock();
+    if let Some(reply) = CookieReply::parse(message) {
+        // A stranger's takes no place in the queue.
+        if device.index_entry(reply.receiver, &guard).is_none() {
+            events::invalid_cookie_reply(device, from.remote());
+            return Err(Cause::HandshakeUnknownIndex);
+        }
         return Ok(Standing::Unproven);
     }
-    let guard = read_lock();
     let identity = device
         .identity
         .get(&guard)
         .ok_or(Cause::HandshakeNotReady)?;
-    let from = Endpoint::of_sender(skb).ok_or(Cause::NotMessage)?;
-    let mut buffer: Buffer = [0; INITIATION_LEN];
-    let message = read(skb, &mut buffer)?;
     if !identity.macs.mac1_is_valid(message) {
         events::invalid_mac1(device, from.remote());
         return Err(Cause::BadMac1);

@@ -11,7 +11,7 @@ use kernel::{
 
 use crate::{
     cpu,
-    device::{drops::drop_of_device, teardown::end_sessions, Device, Peer},
+    device::{drops::drop_of_device, news::News, note::note, Device, Peer},
     handshake::{receive::handle, send::send_initiation},
     queueing::workers::Worker,
     rcu::RcuArc,
@@ -65,9 +65,8 @@ impl WorkItem for Worker<Device> {
 
 /// Does what was requested. Context: process context.
 fn do_requested(peer: &RcuArc<Peer>) {
-    if peer.wants_erasure.xchg(false, Full) {
-        peer.clear_handshake();
-        end_sessions(peer);
+    if peer.erase_keys() {
+        note(peer, News::SessionExpired);
     }
     if peer.wants_initiation.xchg(false, Full) {
         send_initiation(peer);

@@ -81,7 +81,7 @@ impl MacKeys {
         };
         let mac1 = derive(LABEL_MAC1);
         let mut mac1_of_initiation = Blake2s::keyed(mac1.expose());
-        mac1_of_initiation.update(&Kind::Initiation.to_bytes());
+        mac1_of_initiation.update(&Kind::Initiation.start());
         Self {
             mac1,
             mac1_of_initiation,
@@ -90,7 +90,7 @@ impl MacKeys {
     }
 
     fn mac1(&self, body: &[u8]) -> [u8; MAC_LEN] {
-        match body.strip_prefix(&Kind::Initiation.to_bytes()) {
+        match body.strip_prefix(&Kind::Initiation.start()) {
             Some(rest) => {
                 let mut mac = self.mac1_of_initiation.fork();
                 mac.update(rest);

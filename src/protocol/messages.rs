@@ -53,13 +53,13 @@ pub(crate) const REJECT_AFTER_MESSAGES: u64 = u64::MAX - REPLAY_WINDOW - 1;
 pub(crate) const REKEY_AFTER_TIME: u64 = 120 * NSEC_PER_SEC;
 /// A key of this age is dead, in nanoseconds.
 pub(crate) const REJECT_AFTER_TIME: u64 = 180 * NSEC_PER_SEC;
-/// Initiations are given up after this time without an answer, in nanoseconds.
+/// How long initiations are repeated, if each follows after [`REKEY_TIMEOUT`], in nanoseconds.
 pub(crate) const REKEY_ATTEMPT_TIME: u64 = 90 * NSEC_PER_SEC;
 /// An unanswered initiation is repeated after this time plus jitter, in nanoseconds.
 pub(crate) const REKEY_TIMEOUT: u64 = 5 * NSEC_PER_SEC;
 /// Upper bound of the random time added to [`REKEY_TIMEOUT`], in nanoseconds.
 pub(crate) const REKEY_TIMEOUT_JITTER_MAX: u64 = NSEC_PER_SEC / 3;
-/// How often an initiation is repeated before it is given up.
+/// An initiation is repeated once more than this before it is given up.
 pub(crate) const MAX_HANDSHAKE_ATTEMPTS: u64 = REKEY_ATTEMPT_TIME / REKEY_TIMEOUT;
 /// Having received but nothing sent for this time, a keepalive is sent, in nanoseconds.
 pub(crate) const KEEPALIVE_TIMEOUT: u64 = 10 * NSEC_PER_SEC;
@@ -75,15 +75,15 @@ pub(crate) const COOKIE_INTERVAL: u64 = NSEC_PER_SEC / 10_000;
 pub(crate) const COOKIES_AT_ONCE: u64 = MAX_QUEUED_HANDSHAKES as u64;
 /// A received cookie is used this long: the secret's lifetime less 5 s for the way, in nanoseconds.
 pub(crate) const COOKIE_USE_TIME: u64 = COOKIE_SECRET_LIFETIME - 5 * NSEC_PER_SEC;
-/// Packets held per peer while it has no session.
+/// Packets held per peer while it has no session, when more come.
 pub(crate) const MAX_STAGED_PACKETS: usize = 128;
-/// Packets queued per device, each way.
+/// From this many on no more is queued per peer: buffers to be encrypted; messages to be decrypted.
 pub(crate) const MAX_QUEUED_PACKETS: usize = 1024;
 /// Handshake messages queued per device.
 pub(crate) const MAX_QUEUED_HANDSHAKES: usize = 4096;
-/// From this many queued handshake messages on, the device is under load.
+/// From this many handshake messages on, queued for one device or turned away, all are under load.
 pub(crate) const UNDER_LOAD_QUEUED: usize = MAX_QUEUED_HANDSHAKES / 8;
-/// A device stays under load for this long after the queue was last that full, in nanoseconds.
+/// They stay under load for this long after that was last so, in nanoseconds.
 pub(crate) const UNDER_LOAD_TIME: u64 = NSEC_PER_SEC;
 /// Peers per device.
 pub(crate) const MAX_PEERS: usize = 1 << 20;
@@ -120,11 +120,6 @@ impl Kind {
             _ => return None,
         };
         fits.then_some(kind)
-    }
-
-    /// The first four bytes of a message.
-    pub(crate) const fn to_bytes(self) -> [u8; 4] {
-        (self as u32).to_le_bytes()
     }
 
     /// How long a handshake message is; `None` for data.

@@ -317,10 +317,12 @@ impl<J: Job> OrderedQueue<J> {
     }
 
     /// Passes the queue by, as an empty qdisc is: does a job and delivers what comes of it at once, if nothing is in the queue,
-    /// and it may be at home here; goes on as [`Self::run`]. Otherwise returns `None`, and leaves it. Context: softirqs disabled.
+    /// and it may be at home here; goes on as [`Self::run`]. Otherwise returns `None`, and leaves it. `entered` is called
+    /// when the job has its place in the queue's order. Context: softirqs disabled.
     pub(crate) fn run_bypass(
         &self,
         job: &mut Option<J::Input>,
+        entered: impl FnOnce(),
         budget: usize,
         mut deliver: impl FnMut(J::Output) -> usize,
     ) -> Option<Next> {
@@ -334,6 +336,7 @@ impl<J: Job> OrderedQueue<J> {
         state.is_delivering = true;
         J::enter(&mut input);
         drop(state);
+        entered();
         let output = J::work(input);
         let spent = self.deliver(output, &mut deliver);
         let mut state = self.state.lock();

@@ -49,7 +49,7 @@ impl Staged {
         })
     }
 
-    /// Adds packets. Returns those that have waited longest, if they are too many now.
+    /// Adds packets. Returns those that have waited longest, if there were too many.
     pub(crate) fn enqueue(&self, packets: &mut SkbList<PacketOut>) -> SkbList<PacketOut> {
         let mut oldest = SkbList::new();
         let now = timer::coarse_boottime_ns();

@@ -64,8 +64,8 @@ impl SkBuff<DatagramIn> {
     /// Makes a packet of the buffer: of what `fill` writes into it, `len` bytes, `head` bytes behind the start of the
     /// datagram. `fill` gets the `scratch` bytes in front of these as well.
     ///
-    /// Gives the buffer back, with `EINVAL` and as it was if it is in several pieces, or shared, or has no room for that;
-    /// with the error of `fill` if that returns one.
+    /// Gives the buffer back, with `EINVAL` and as it was if it is in several pieces, or shared, or came as one that stands
+    /// for several, or has no room for that; with the error of `fill` if that returns one.
     pub(crate) fn into_packet(
         mut self,
         head: usize,
@@ -76,9 +76,11 @@ impl SkBuff<DatagramIn> {
         // SAFETY: The buffer is valid.
         let is_shared = unsafe { bindings::skb_cloned(self.raw()) };
         let linear = self.linear().len();
+        let start = self.headroom().saturating_add(head);
+        // The packet's headers begin at `start`, of which 16 bits are noted.
         let is_there = head.checked_add(len).is_some_and(|end| end <= linear)
-            && scratch <= self.headroom().saturating_add(head);
-        if is_shared || !is_there || linear != self.len() {
+            && (scratch..=usize::from(u16::MAX)).contains(&start);
+        if is_shared || !is_there || linear != self.len() || self.gso_size() != 0 {
             return Err((self, EINVAL));
         }
         let data = self.skb().data;
@@ -96,14 +98,16 @@ impl SkBuff<DatagramIn> {
             bindings::skb_orphan(skb);
             bindings::skb_scrub_packet(skb, true);
             (&raw mut *self.headers_mut()).write_bytes(0, 1);
+            (*skb).queue_mapping = 0;
             Ok(SkBuff::from_raw(self.into_raw()))
         }
     }
 
-    /// Takes a buffer apart that stands for several datagrams. They share its memory. Those for which there is none are
-    /// left out.
+    /// Takes a buffer apart that stands for several datagrams. They share its memory. Those for which there is none stay in
+    /// the buffer, which is given back with their number.
     #[cold]
-    pub(crate) fn split(self) -> SkbList<DatagramIn> {
+    pub(crate) fn split(self) -> (SkbList<DatagramIn>, Option<(Self, usize)>) {
+        let count = self.datagrams();
         let mut datagrams = SkbList::new();
         let (len, size) = (self.len(), self.gso_size());
         // SAFETY: The buffer is valid; what it shares with clones is copied before it is changed.
@@ -112,7 +116,7 @@ impl SkBuff<DatagramIn> {
                 && bindings::skb_unclone(self.raw(), gfp::raw(GFP_ATOMIC)) == 0
         };
         if !is_ours || size == 0 {
-            return datagrams;
+            return (datagrams, Some((self, count)));
         }
         // SAFETY: The buffer is valid, and nobody shares it.
         unsafe { bindings::skb_gso_reset(self.raw()) };
@@ -131,7 +135,11 @@ impl SkBuff<DatagramIn> {
             }
             at += size;
         }
+        let missing = count - datagrams.len();
+        if missing != 0 {
+            return (datagrams, Some((self, missing)));
+        }
         self.consume();
-        datagrams
+        (datagrams, None)
     }
 }

@@ -69,13 +69,14 @@ impl SkBuff<DatagramOut> {
                 .checked_mul(count - 1)
                 .is_some_and(|most| most < self.len());
         let start = self.headroom().checked_sub(UDP_HEADER).ok_or(EINVAL)?;
+        let start = u16::try_from(start).map_err(|_| EINVAL)?;
         if !fits {
             return Err(EINVAL);
         }
         let size = u16::try_from(size).map_err(|_| EINVAL)?;
         let count = u16::try_from(count).map_err(|_| EINVAL)?;
         let fields = bindings::sk_buff__bindgen_ty_4__bindgen_ty_2__bindgen_ty_1__bindgen_ty_1 {
-            csum_start: start as u16,
+            csum_start: start,
             csum_offset: UDP_CHECKSUM,
         };
         self.headers_mut().__bindgen_anon_1.__bindgen_anon_1 = fields;
@@ -160,7 +161,7 @@ impl SkBuff<DatagramOut> {
         if self.headroom() < UDP_AND_IPV6 {
             return Err(EINVAL);
         }
-        let offset = self.headroom() as u16;
+        let offset = u16::try_from(self.headroom()).map_err(|_| EINVAL)?;
         let headers = self.headers_mut();
         headers.inner_network_header = offset;
         headers.network_header = offset;

@@ -199,7 +199,15 @@ impl<K: Kind> SkBuff<K> {
     #[inline]
     pub(crate) fn parts(&self) -> usize {
         // SAFETY: The shared info of a valid buffer is valid.
-        usize::from(unsafe { (*self.shared_info()).gso_segs }).max(1)
+        let (size, parts) = unsafe {
+            let shared = self.shared_info();
+            ((*shared).gso_size, (*shared).gso_segs)
+        };
+        // What was cut off such a packet may still have its number (`skb_segment`).
+        match size {
+            0 => 1,
+            _ => usize::from(parts).max(1),
+        }
     }
 
     /// Returns how many bytes of payload each of the datagrams or packets has that this one stands for, but for the last;

@@ -30,17 +30,28 @@ impl SkBuff<Routed> {
         unsafe { bindings::skb_dst_mtu(self.raw()) as usize }
     }
 
-    /// Takes the packet over, to be kept: without the route that it was sent by, and in a buffer that nobody else
-    /// uses, which is a copy of its descriptor if it was shared. Returns `None` if memory is short.
+    /// Takes the packet, which has an IP header, over, to be kept: without the route that it was sent by, and in a buffer that
+    /// nobody else uses, which is a copy of its descriptor if it was shared. Returns `None` if memory is short.
+    ///
+    /// Finds the hash of the flow that it belongs to, if it is not known yet: once it is encrypted, queues below cannot
+    /// (`skb_get_hash`). Not of ICMP over IPv4, which has no ports: the IP layer keeps no hash of addresses alone
+    /// (`skb_clear_hash_if_not_l4`).
     #[inline]
-    pub(crate) fn into_packet(self) -> Option<SkBuff<PacketOut>> {
+    pub(crate) fn into_packet(self, protocol: Protocol) -> Option<SkBuff<PacketOut>> {
+        const PROTOCOL: usize = 9;
+        const ICMP: u8 = bindings::IPPROTO_ICMP as u8;
+
         let ptr = self.into_raw().as_ptr();
         // SAFETY: The buffer is valid; the callee takes our use and returns one, which is ours, and has no route
-        // after that.
+        // after that. The device that it was routed to, whose transmit function this is, is still there.
         unsafe {
             let ptr = NonNull::new(bindings::skb_share_check(ptr, gfp::raw(GFP_ATOMIC)))?;
             bindings::skb_dst_drop(ptr.as_ptr());
-            Some(SkBuff::from_raw(ptr))
+            let packet = SkBuff::<PacketOut>::from_raw(ptr);
+            if protocol == Protocol::Ipv6 || packet.linear().get(PROTOCOL) != Some(&ICMP) {
+                bindings::skb_get_hash(packet.raw());
+            }
+            Some(packet)
         }
     }
 }
@@ -129,7 +140,9 @@ impl SkBuff<PacketOut> {
             )
         };
         let is_fit = !is_shared && !self.is_gso() && len != 0 && len == self.linear().len();
-        let has_room = self.headroom() >= most && tailroom as usize >= tail.saturating_add(spare);
+        // Where headers begin 16 bits are noted.
+        let has_room = (most..=usize::from(u16::MAX)).contains(&self.headroom())
+            && tailroom as usize >= tail.saturating_add(spare);
         if !is_fit || !has_room {
             return Err((self, EINVAL));
         }
@@ -245,20 +258,5 @@ impl SkBuff<PacketOut> {
             hash: self.headers().hash,
             socket: self.skb().sk as usize,
         }
-    }
-
-    /// Finds the hash of the flow that a packet with an IP header belongs to, if it is not known yet: once it is encrypted,
-    /// queues below cannot (`skb_get_hash`). Not of ICMP over IPv4, which has no ports: the IP layer keeps no hash of
-    /// addresses alone (`skb_clear_hash_if_not_l4`).
-    #[inline]
-    pub(crate) fn find_flow(&mut self, protocol: Protocol) {
-        const PROTOCOL: usize = 9;
-        const ICMP: u8 = bindings::IPPROTO_ICMP as u8;
-
-        if protocol == Protocol::Ipv4 && self.linear().get(PROTOCOL) == Some(&ICMP) {
-            return;
-        }
-        // SAFETY: The buffer is valid and ours.
-        unsafe { bindings::skb_get_hash(self.raw()) };
     }
 }

@@ -44,6 +44,11 @@ impl PageFrag {
         self.len
     }
 
+    /// Returns how many bytes of memory are accounted to it.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Splits the first `at` bytes off. `None` if there are not more than these.
     pub(crate) fn split_to(&mut self, at: usize) -> Option<Self> {
         let rest = self.len.checked_sub(at).filter(|rest| *rest != 0)?;
@@ -85,7 +90,7 @@ impl Drop for PageFrag {
 ///
 /// # Invariants
 ///
-/// The pool is valid, has pages of [`PageFrag::MAX`] bytes, and nobody else takes anything from it.
+/// The pool is valid, has pages of [`PageFrag::MAX`] bytes or more, and nobody else takes anything from it.
 pub(crate) struct PagePool(NonNull<bindings::page_pool>);
 
 // SAFETY: The pool belongs to no CPU and no NAPI instance.
@@ -100,7 +105,9 @@ impl PagePool {
         let mut params = bindings::page_pool_params::default();
         params.__bindgen_anon_1.__bindgen_anon_1 =
             bindings::page_pool_params__bindgen_ty_1__bindgen_ty_1 {
-                order: PageFrag::MAX.ilog2() - kernel::page::PAGE_SIZE.ilog2(),
+                order: PageFrag::MAX
+                    .ilog2()
+                    .saturating_sub(kernel::page::PAGE_SIZE.ilog2()),
                 pool_size: Self::MOST,
                 nid: bindings::NUMA_NO_NODE,
                 ..Default::default()

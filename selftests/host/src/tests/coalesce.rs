@@ -149,14 +149,12 @@ fn what_must_not_follow_does_not() {
             .collect();
         let mut run = TcpRun::begin(&packets[0]).unwrap();
         assert_eq!(run.add(&packets[1]), Some(1000));
-        // Any bit of the headers but those of the checksums matters: it is another packet then.
+        // Any bit of the headers but those of TCP's checksum matters: it is another packet then, with a right checksum
+        // and without.
         let checksums = [tcp + 16, tcp + 17];
         let checksum_of_ip: &[usize] = if is_v6 { &[] } else { &[10, 11] };
         for byte in 0..gso.len {
-            if checksums.contains(&byte)
-                || checksum_of_ip.contains(&byte)
-                || length_of_ip(tcp).contains(&byte)
-            {
+            if checksums.contains(&byte) || length_of_ip(tcp).contains(&byte) {
                 continue;
             }
             for bit in 0..8 {
@@ -167,6 +165,10 @@ fn what_must_not_follow_does_not() {
                 let mut other = packets[2].clone();
                 other[byte] ^= 1 << bit;
                 assert_eq!(run.add(&other), None, "byte {byte}, bit {bit}");
+                if !checksum_of_ip.contains(&byte) {
+                    finish(&mut other, tcp);
+                    assert_eq!(run.add(&other), None, "byte {byte}, bit {bit}, finished");
+                }
             }
         }
         for cut in 0..packets[2].len() {
@@ -178,12 +180,19 @@ fn what_must_not_follow_does_not() {
         let length = length_of_ip(tcp);
         let says = u16::from_be_bytes([longer[length.start], longer[length.start + 1]]) + 1;
         longer[length].copy_from_slice(&says.to_be_bytes());
+        finish(&mut longer, tcp);
         assert_eq!(run.add(&longer), None);
         assert_eq!(run.add(&longer[..longer.len() - 1]), None);
         let mut pushed = packets[2].clone();
         pushed[tcp + 13] |= 8;
         assert_eq!(run.add(&pushed), Some(1000));
         assert!(!run.has_room_for(1));
+        // A wrong checksum of IPv4 is not made right.
+        for &byte in checksum_of_ip {
+            let mut first = packets[0].clone();
+            first[byte] ^= 1;
+            assert!(TcpRun::begin(&first).is_none());
+        }
         // Flags that make a packet something of its own.
         for flag in [0, 1, 2, 5, 7] {
             let mut first = packets[0].clone();
@@ -213,6 +222,7 @@ fn no_packet_is_longer_than_ip_can_say() {
     let mut next = of(1, 64_000);
     let id = u16::from_be_bytes([next[4], next[5]]).wrapping_add(64);
     next[4..6].copy_from_slice(&id.to_be_bytes());
+    finish(&mut next, 20);
     assert_eq!(run.add(&next), None);
     assert_eq!(run.shape().2, 65);
 }

@@ -163,7 +163,7 @@ impl World {
             Come => return Self::own(this),
             Alone => match this
                 .queue
-                .run_bypass(&mut input, this.budget, Self::deliver)
+                .run_bypass(&mut input, || (), this.budget, Self::deliver)
             {
                 Some(Next::Nothing) => return,
                 Some(Next::Schedule) => return Self::schedule(this, cpu.into()),
@@ -365,7 +365,7 @@ fn who_delivers_is_the_task_and_not_its_cpu() {
             assert!(queue.is_delivering_here(), "and then the same again");
             1
         };
-        let alone = queue.run_bypass(&mut Some(()), usize::MAX, &mut deliver);
+        let alone = queue.run_bypass(&mut Some(()), || (), usize::MAX, &mut deliver);
         assert!(alone == Some(Next::Nothing));
         assert!(queue.enqueue((), 1).is_ok());
         assert!(queue.run(usize::MAX, deliver) == Next::Nothing && delivered == 2);
@@ -383,7 +383,7 @@ fn what_is_held_back_is_not_passed_by() {
         let other = thread::spawn(move || assert!(other.load_to_work_on() <= 1));
         HELD.set(true);
         assert!(queue
-            .run_bypass(&mut Some(()), usize::MAX, |()| 1)
+            .run_bypass(&mut Some(()), || (), usize::MAX, |()| 1)
             .is_none());
         assert!(queue
             .enqueue((), 1)
@@ -391,7 +391,7 @@ fn what_is_held_back_is_not_passed_by() {
         assert!(queue.run(usize::MAX, |()| 1) == Next::Nothing);
         HELD.set(false);
         assert!(queue
-            .run_bypass(&mut Some(()), usize::MAX, |()| 1)
+            .run_bypass(&mut Some(()), || (), usize::MAX, |()| 1)
             .is_some());
         other.join().unwrap();
     });
