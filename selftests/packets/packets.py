@@ -189,6 +189,27 @@ def polls(act):
         return sum("napi_poll" in line for line in file if not line.startswith("#"))
 
 
+@contextlib.contextmanager
+def before_work_items():
+    """Meanwhile no work item runs but those that are bound to another processor."""
+    where = "/sys/devices/virtual/workqueue/cpumask"
+    with open(where) as file:
+        usual = file.read()
+    processors = os.sched_getaffinity(0)
+    one = min(processors)
+    with open(where, "w") as file:
+        file.write("%x" % (1 << one))
+    os.sched_setaffinity(0, {one})
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setaffinity(0, processors)
+        with open(where, "w") as file:
+            file.write(usual)
+
+
 def add_peer(key, ips, psk=None, endpoint=None):
     arguments = ["set", "wg0", "peer", b64(key.public), "allowed-ips", ips]
     if endpoint:
@@ -580,6 +601,14 @@ def under_load():
     add_peer(main_key, MAIN_IPS)
     before = counters()
     drain(stranger)
+    strangers = [struct.pack("<II", COOKIE, random.getrandbits(32)) + os.urandom(56) for _ in range(3000)]
+    first = Peer(main_key, device_key.public).initiation()
+    with before_work_items():
+        pour(stranger, strangers)
+        main4.send(first)
+    checks.ok(receive(main4, 5, kind(RESPONSE)), "cookie replies to nobody, 3,000 of them, are no load: an initiation is answered with a response")
+    remove_peer(main_key)
+    add_peer(main_key, MAIN_IPS)
     # The body is noise but mac1 is right, so each costs the driver a Diffie-Hellman: its queue fills.
     flood = [with_macs(struct.pack("<II", INITIATION, n) + os.urandom(108), device_key.public) for n in range(3000)]
     begin = time.monotonic()
@@ -781,6 +810,13 @@ def offload():
     checks.ok(fresh and echo(fresh, main4, 319), "an initiation in the middle of a batch is answered, and the session that it begins works")
     checks.ok(receive(main4, 0.5, kind(RESPONSE)) is None, "its repetition in the same batch is not")
     session = fresh or session
+    # What is last in a buffer begins more than 64 KiB behind the start of its memory.
+    run("ip", "-n", "out", "link", "set", "outer", "gso_max_size", "100000")
+    pour(main6, [session.data() for _ in range(192)])
+    far = session.data(echo4("192.168.50.2", 323))
+    main6.sendmsg([b"".join(b"\xff" + os.urandom(1038) for _ in range(63)) + far], [(17, 103, struct.pack("=H", 1039))])
+    checks.ok(hears(session, main6, 323), "an echo request behind 65,457 bytes of junk in one buffer is answered")
+    run("ip", "-n", "out", "link", "set", "outer", "gso_max_size", "65536")
     # Keepalives are no data, which an answer would be due to after ten seconds.
     checks.ok(echo(session, main4, 322), "an echo through that session")
     before = counters()
@@ -808,7 +844,7 @@ class Flow:
         else:
             ends = socket.inet_aton("192.168.50.2") + socket.inet_aton("192.168.50.77")
             head = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 40 + size, self.number, 0x4000, wrong.get("ttl", 64), 6, 0) + ends)
-            head[10:12] = struct.pack("!H", checksum(bytes(head)))
+            head[10:12] = struct.pack("!H", checksum(bytes(head)) ^ wrong.get("sum", 0))
         tcp[16:18] = struct.pack("!H", checksum(ends + struct.pack("!HH", 6, 20 + size) + bytes(tcp) + payload))
         self.sent[self.next] = payload
         self.next = (self.next + size) % 2**32
@@ -922,6 +958,35 @@ def merged():
     arrives("with messages for nobody among them", [flow], elsewhere)
     flow = Flow(1011)
     arrives("with keepalives between bursts", [flow], lambda: [of(flow, 12), [session.data()], of(flow, 12)], 1)
+    hog = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    hog.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+    hog.bind(("127.0.0.1", 0))
+    with open("/proc/sys/net/ipv4/udp_mem", "r+") as limits:
+        usual = limits.read()
+        for _ in range(200):
+            hog.sendto(bytes(60000), hog.getsockname())
+        os.pwrite(limits.fileno(), b"0 0 0", 0)
+        try:
+            flow = Flow(1014)
+            arrives("while all memory for UDP sockets is used up", [flow], lambda: of(flow, 60))
+        finally:
+            os.pwrite(limits.fileno(), usual.encode(), 0)
+            hog.close()
+    flow = Flow(1013)
+
+    def wrong_sums():
+        with open("/proc/net/netstat") as file:
+            names, values = [line.split() for line in file if line.startswith("IpExt:")]
+        return int(values[names.index("InCsumErrors")])
+    with in_netns("dut"):
+        before = wrong_sums()
+        burst([session.data(flow.segment(sum=1)) for _ in range(60)])
+        until = time.monotonic() + 5
+        while wrong_sums() - before < 60 and time.monotonic() < until:
+            time.sleep(0.1)
+        while select.select([tap], [], [], 0.2)[0]:
+            tap.recv(70000)
+        checks.equal(wrong_sums() - before, 60, "60 in a row with wrong IPv4 checksums: none is made right by merging")
     # One with instruments is so slow that datagrams never come in numbers.
     if "debug" not in os.uname().release:
         checks.ok(longest > 10 * Flow.SIZE, "and some were merged (the longest packet has %d bytes)" % longest)
