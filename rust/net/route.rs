@@ -181,6 +181,7 @@ impl Remembered {
         !was_shut
     }
 
+    /// Returns whether it was shut.
     pub(super) fn is_shut(&self) -> bool {
         self.is_shut.load(Acquire)
     }

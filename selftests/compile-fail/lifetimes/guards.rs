@@ -20,10 +20,19 @@ use crate::{
 fn a_route_is_not_kept(tunnel: &UdpTunnel<Device>, flow: &mut Flow4) -> i32 {
     let route = {
         let guard = rcu::read_lock();
-        tunnel.route_v4(flow, &guard) //~ E0597
+        let sender = tunnel.sender(&guard); //~ E0597
+        sender.and_then(|sender| sender.route_v4(flow))
     };
     let guard = rcu::read_lock();
     route.map_or(0, |route| route.interface(&guard))
+}
+
+fn nor_what_sends_through_a_socket(tunnel: &UdpTunnel<Device>) -> bool {
+    let sender = {
+        let guard = rcu::read_lock();
+        tunnel.sender(&guard) //~ E0597
+    };
+    sender.is_ok_and(|sender| sender.is_local_v4([127, 0, 0, 1]))
 }
 
 fn nor_one_from_a_cache(cache: &RouteCache) -> i32 {
