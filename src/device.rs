@@ -18,7 +18,7 @@ pub(crate) mod engine;
 mod keypair;
 pub(crate) mod lane;
 mod life;
-mod local;
+pub(crate) mod local;
 mod members;
 pub(crate) mod news;
 pub(crate) mod note;

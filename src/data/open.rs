@@ -23,6 +23,7 @@ use crate::{
         bounce::BounceBuffer,
         drops::{count_of_peer, Cause},
         endpoint::Endpoint,
+        local::Local,
         Keypair, Open,
     },
     net::{
@@ -126,7 +127,7 @@ impl Job for Open {
             while let Some(datagram) = datagrams.pop_front() {
                 opener.add_all(datagram);
             }
-            packets = opener.finish();
+            packets = opener.finish(local);
             local.bounce.put(bounce);
         }
         tracepoints::batch_opened(|| {
@@ -310,8 +311,7 @@ impl<'a> Opener<'a> {
                 .is_none_or(|payload| !payload.has_room_for(text_len));
             if is_full {
                 run.take_payload(self.payload.take());
-                let bytes = text_len.saturating_mul(self.more.saturating_add(1));
-                self.payload = PayloadBuffer::alloc(&keypair.peer.device.engine, bytes).ok();
+                self.payload = PayloadBuffer::alloc(&keypair.peer.device.engine, text_len).ok();
             }
             self.payload.as_mut()?.destination(headers_len, text_len)
         });
@@ -386,10 +386,10 @@ impl<'a> Opener<'a> {
         let Some(mut run) = self.run.take() else {
             return;
         };
-        let mut payload = self.payload.take();
-        // What is left is for the next run, if there may be one.
-        if self.more != 0 {
-            self.payload = payload.as_mut().and_then(PayloadBuffer::split_off);
+        let mut payload = self.payload.take_if(|buffer| !buffer.is_empty());
+        if let Some(buffer) = &mut payload {
+            // What is left is for the next run.
+            self.payload = buffer.split_off();
         }
         run.take_payload(payload);
         let messages = run.control.messages as usize;
@@ -404,21 +404,10 @@ impl<'a> Opener<'a> {
     }
 
     /// Returns the packets.
-    fn finish(mut self) -> SkbList<PacketIn> {
+    fn finish(mut self, local: &Local) -> SkbList<PacketIn> {
         self.end_run();
-        // What is left of the memory is kept by the last packet that is in it.
-        let rest = self.payload.take().map_or(0, |rest| rest.size());
-        if rest != 0 {
-            let mut runs = 0usize;
-            let packets = &mut self.packets;
-            packets.for_each(|packet| runs += usize::from(packet.has_fragments()));
-            packets.for_each(|packet| {
-                let is_one = packet.has_fragments();
-                if is_one && runs == 1 {
-                    packet.account(rest);
-                }
-                runs -= usize::from(is_one);
-            });
+        if let Some(rest) = self.payload {
+            rest.give_back(local);
         }
         self.packets
     }

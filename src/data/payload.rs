@@ -8,7 +8,10 @@ use core::mem::replace;
 use kernel::prelude::*;
 
 use crate::{
-    crypto::DataKey, data::segment::MOST_HEADERS, device::engine::Engine, net::skb::PageFrag,
+    crypto::DataKey,
+    data::segment::MOST_HEADERS,
+    device::{engine::Engine, local::Local},
+    net::skb::PageFrag,
 };
 
 /// What is put aside at a time, in bytes: an array of these is copied without a call.
@@ -30,10 +33,10 @@ impl PayloadBuffer {
     /// What stands in front of the first payload.
     pub(super) const BEFORE: usize = CHUNK * MOST_CHUNKS;
 
-    /// Allocates memory for so many bytes, or for as many as there can be. Errors: `ENOMEM`.
-    pub(super) fn alloc(engine: &Engine, bytes: usize) -> Result<Self> {
-        let len = bytes.saturating_add(Self::BEFORE).min(PageFrag::MAX);
-        let frag = engine.local()?.page_frag(len)?;
+    /// Allocates memory for a packet of `len` bytes, and for more. Errors: `ENOMEM`.
+    pub(super) fn alloc(engine: &Engine, len: usize) -> Result<Self> {
+        let least = len.saturating_add(Self::BEFORE);
+        let frag = engine.local()?.page_frag_with_rest(least)?;
         Ok(Self {
             frag,
             at: Self::BEFORE,
@@ -78,11 +81,7 @@ impl PayloadBuffer {
 
     /// Splits what is free off from what has been decrypted. `None` if nothing is.
     pub(super) fn split_off(&mut self) -> Option<Self> {
-        let used = match self.is_empty() {
-            true => 0,
-            false => self.at,
-        };
-        let first = self.frag.split_to(used)?;
+        let first = self.frag.split_to(self.at)?;
         Some(Self {
             frag: replace(&mut self.frag, first),
             at: Self::BEFORE,
@@ -90,15 +89,15 @@ impl PayloadBuffer {
         })
     }
 
-    /// Returns how much memory is accounted to it.
-    pub(super) fn size(&self) -> usize {
-        self.frag.size()
-    }
-
     /// Returns what has been decrypted, to which what is free is accounted, too.
     pub(super) fn into_frag(mut self) -> PageFrag {
         self.frag.shorten(self.at);
         self.frag
+    }
+
+    /// Gives the memory back, in which nothing has been decrypted.
+    pub(super) fn give_back(self, local: &Local) {
+        local.keep_rest(self.frag);
     }
 }
 

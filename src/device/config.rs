@@ -150,12 +150,10 @@ impl<'g> Config<'g> {
                 self.remove_peer(&peer);
             }
         }
-        // None meanwhile, so that no handshake has the new one and what was computed with the old one.
-        let had_identity = self.this.identity.swap(None).is_some();
+        let had_identity = self.this.identity.swap(identity).is_some();
         for member in self.configured.peers.values() {
             member.peer.identity_changed();
         }
-        self.this.identity.swap(identity);
         Ok(!had_identity)
     }
 

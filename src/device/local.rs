@@ -25,7 +25,14 @@ pub(crate) struct Local {
     #[pin]
     pub(crate) bounce: BounceCache,
     #[pin]
-    page_pool: SpinLockBh<PagePool>,
+    memory: SpinLockBh<Memory>,
+}
+
+/// Memory for parts of packets.
+struct Memory {
+    /// What the last received packets have left of theirs, for the next ones.
+    rest: Option<PageFrag>,
+    pool: PagePool,
 }
 
 impl Local {
@@ -34,13 +41,41 @@ impl Local {
         try_pin_init!(Self {
             is_delivering: Atomic::new(false),
             bounce <- BounceCache::new(),
-            page_pool <- new_spinlock_bh!(PagePool::new()?, "Local::page_pool"),
+            memory <- new_spinlock_bh!(
+                Memory {
+                    rest: None,
+                    pool: PagePool::new()?,
+                },
+                "Local::memory"
+            ),
         })
     }
 
     /// Allocates memory for parts of packets. Context: any but hard interrupts. Errors: as [`PagePool::alloc`].
     pub(crate) fn page_frag(&self, len: usize) -> Result<PageFrag> {
-        self.page_pool.lock().alloc(len)
+        self.memory.lock().pool.alloc(len)
+    }
+
+    /// Returns memory of `least` bytes or more. Who has taken what is wanted of it gives the rest back
+    /// ([`Self::keep_rest`]). Context, errors: as above.
+    pub(crate) fn page_frag_with_rest(&self, least: usize) -> Result<PageFrag> {
+        let mut memory = self.memory.lock();
+        match memory.rest.take_if(|rest| rest.len() >= least) {
+            Some(rest) => Ok(rest),
+            None => memory.pool.alloc(least.max(PageFrag::MAX)),
+        }
+    }
+
+    /// Keeps what is left of memory, or what there was of it, if that is more. Context: as above.
+    pub(crate) fn keep_rest(&self, rest: PageFrag) {
+        let mut memory = self.memory.lock();
+        let has_more = |kept: &PageFrag| kept.len() >= rest.len();
+        let unused = match memory.rest.as_ref().is_some_and(has_more) {
+            true => Some(rest),
+            false => memory.rest.replace(rest),
+        };
+        drop(memory);
+        drop(unused);
     }
 
     /// Calls a function that delivers packets. Context: softirqs disabled, on this CPU.

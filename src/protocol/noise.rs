@@ -154,8 +154,9 @@ enum StaticStatic {
     Unknown,
     /// It came out as all zero: no handshake with this peer is possible.
     Unusable,
-    /// Computed.
-    Known(Secret<KEY_LEN>),
+    /// Computed with our static key whose public one that is: the device may have another by now, and
+    /// [`Handshake::identity_changed`] may still be to come.
+    Known(PublicKey, Secret<KEY_LEN>),
 }
 
 impl StaticStatic {
@@ -165,14 +166,15 @@ impl StaticStatic {
         identity: &StaticIdentity,
         remote_static: &PublicKey,
     ) -> Option<&Secret<KEY_LEN>> {
-        if let Self::Unknown = self {
+        let is_other = matches!(self, Self::Known(ours, _) if *ours != identity.public);
+        if is_other || matches!(self, Self::Unknown) {
             *self = match x25519(&identity.private, remote_static) {
-                Some(shared) => Self::Known(shared),
+                Some(shared) => Self::Known(identity.public, shared),
                 None => Self::Unusable,
             };
         }
         match self {
-            Self::Known(shared) => Some(shared),
+            Self::Known(_, shared) => Some(shared),
             _ => None,
         }
     }

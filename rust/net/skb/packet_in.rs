@@ -87,30 +87,12 @@ impl SkBuff<PacketIn> {
         Ok(())
     }
 
-    /// Returns whether the packet has any fragments.
-    #[inline]
-    pub(crate) fn has_fragments(&self) -> bool {
-        // SAFETY: The shared info of a valid buffer is valid.
-        unsafe { (*self.shared_info()).nr_frags != 0 }
-    }
-
     /// Returns whether another fragment can be appended.
     #[inline]
     pub(crate) fn has_room_for_fragment(&self) -> bool {
-        // SAFETY: As above.
+        // SAFETY: The shared info of a valid buffer is valid.
         let count = unsafe { (*self.shared_info()).nr_frags };
         u32::from(count) < bindings::MAX_SKB_FRAGS
-    }
-
-    /// Accounts more bytes of memory to the packet, unless it is accounted to a socket already.
-    pub(crate) fn account(&mut self, bytes: usize) {
-        // SAFETY: The buffer is valid and ours. Nothing has been charged with its size that is given back later.
-        unsafe {
-            let skb = self.raw();
-            if (*skb).sk.is_null() {
-                (*skb).truesize = (*skb).truesize.saturating_add(bytes as u32);
-            }
-        }
     }
 
     /// Shortens the packet. Errors: `ENOMEM`.

@@ -44,11 +44,6 @@ impl PageFrag {
         self.len
     }
 
-    /// Returns how many bytes of memory are accounted to it.
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Splits the first `at` bytes off. `None` if there are not more than these.
     pub(crate) fn split_to(&mut self, at: usize) -> Option<Self> {
         let rest = self.len.checked_sub(at).filter(|rest| *rest != 0)?;
