@@ -10,7 +10,7 @@ trap 'rm -rf "$check_log"' EXIT
 need_wireguard
 release=$(uname -r)
 script=
-for folder in "$here/../../build/kernel/$release/source" "$here"/../build/kernel/*/source "/usr/src/linux-source-${release%%.*}"* /usr/src/linux; do
+for folder in "$here/../../build/kernel/$release/source" "$here"/../../build/kernel/*/source "/usr/src/linux-source-${release%%.*}"* /usr/src/linux; do
 	[ -f "$folder/tools/testing/selftests/wireguard/netns.sh" ] && script=$folder/tools/testing/selftests/wireguard/netns.sh && break
 done
 [ -n "$script" ] || die "no netns.sh found: the kernel's source is not unpacked in build/kernel/$release/source"
