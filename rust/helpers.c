@@ -669,11 +669,21 @@ bool rust_helper_udp_sk_merges(const struct sock *sk)
 	return udp_test_bit(GRO_ENABLED, sk) || READ_ONCE(udp_sk(sk)->gro_receive);
 }
 
-/* net/udp_tunnel.h */
-int rust_helper_udp_sock_create(struct net *net, struct udp_port_cfg *config,
-				struct socket **socket)
+/* net/ipv6.h */
+int rust_helper_ip6_sock_set_v6only(struct sock *sk)
 {
-	return udp_sock_create(net, config, socket);
+	return ip6_sock_set_v6only(sk);
+}
+
+/* net/sock.h */
+void rust_helper_sock_reset_memalloc(struct sock *sk)
+{
+	sock_reset_flag(sk, SOCK_MEMALLOC);
+}
+
+void rust_helper_memalloc_socks_dec(void)
+{
+	static_branch_dec(&memalloc_socks_key);
 }
 
 bool rust_helper_ipv6_mod_enabled(void)

@@ -12,6 +12,7 @@
 use core::ptr::NonNull;
 use kernel::{
     error::{from_err_ptr, to_result},
+    ffi,
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Relaxed, Release},
@@ -80,7 +81,9 @@ impl OpenSocket {
         let sk = self.sk.as_ptr();
         // SAFETY: By the safety requirement the socket is open, and no thread sends through it any more.
         unsafe {
-            bindings::sk_clear_memalloc(sk);
+            // Not by `sk_clear_memalloc()`, which changes what the queue counts, without the queue's lock.
+            bindings::sock_reset_memalloc(sk);
+            bindings::memalloc_socks_dec();
             bindings::udp_tunnel_sock_release(sk);
         }
         // INVARIANT: It has just been closed.
@@ -159,6 +162,39 @@ pub(crate) fn scope_of(address: [u8; 16], interface: i32) -> u32 {
     unsafe { bindings::ipv6_iface_scope_id(&in6_addr(address), interface) }
 }
 
+/// Binds a socket to a port on all addresses; an IPv6 one to none of IPv4.
+///
+/// # Safety
+///
+/// `socket` is a valid UDP socket of this family, and nobody else knows it.
+unsafe fn bind(socket: *mut bindings::socket, family: Family, port: u16) -> Result {
+    let port = port.to_be();
+    // SAFETY: By the safety requirement; the addresses are as long as is said.
+    to_result(unsafe {
+        match family {
+            Family::V4 => {
+                let mut address = bindings::sockaddr_in {
+                    sin_family: bindings::AF_INET as u16,
+                    sin_port: port,
+                    ..Default::default()
+                };
+                let len = size_of_val(&address) as ffi::c_int;
+                bindings::kernel_bind(socket, (&raw mut address).cast(), len)
+            }
+            Family::V6 => {
+                to_result(bindings::ip6_sock_set_v6only((*socket).sk))?;
+                let mut address = bindings::sockaddr_in6 {
+                    sin6_family: bindings::AF_INET6 as u16,
+                    sin6_port: port,
+                    ..Default::default()
+                };
+                let len = size_of_val(&address) as ffi::c_int;
+                bindings::kernel_bind(socket, (&raw mut address).cast(), len)
+            }
+        }
+    })
+}
+
 impl<T: DatagramReceiver> UdpTunnel<T> {
     /// Opens a socket on all addresses and the given port, zero to have one chosen.
     ///
@@ -171,29 +207,34 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
         port: u16,
         receiver: RcuArc<T>,
     ) -> Result<Self> {
-        let mut config = bindings::udp_port_cfg {
-            family: match family {
-                Family::V4 => bindings::AF_INET as u8,
-                Family::V6 => bindings::AF_INET6 as u8,
-            },
-            local_udp_port: port.to_be(),
-            ..Default::default()
-        };
-        config.set_use_udp_checksums(1);
-        config.set_use_udp6_tx_checksums(1);
-        config.set_use_udp6_rx_checksums(1);
-        config.set_ipv6_v6only(1);
         let mut open = residents.sockets.lock();
         open.reserve(1, GFP_KERNEL)?;
+        let domain = match family {
+            Family::V4 => bindings::AF_INET,
+            Family::V6 => bindings::AF_INET6,
+        };
         let mut socket = core::ptr::null_mut();
-        // SAFETY: The namespace is alive, the configuration valid, `socket` valid for writes.
-        to_result(unsafe { bindings::udp_sock_create(net.as_raw(), &mut config, &mut socket) })?;
+        // SAFETY: The namespace is alive, `socket` valid for writes.
+        to_result(unsafe {
+            bindings::sock_create_kern(
+                net.as_raw(),
+                domain as ffi::c_int,
+                bindings::sock_type_SOCK_DGRAM as ffi::c_int,
+                0,
+                &mut socket,
+            )
+        })?;
         // SAFETY: The socket was just created.
         let sk = unsafe { NonNull::new_unchecked((*socket).sk) };
         let unlisted = ScopeGuard::new(|| {
             // SAFETY: Until it is in the list, no other context knows the socket.
             unsafe { bindings::udp_tunnel_sock_release(sk.as_ptr()) }
         });
+        // SAFETY: As above. It has no port, so no datagram comes yet.
+        unsafe {
+            udp_receive::prepare::<T>(sk.as_ptr());
+            bind(socket, family, port)?;
+        }
         // SAFETY: It is valid.
         unsafe { bindings::sock_hold(sk.as_ptr()) };
         // INVARIANT: The reference just taken is this object's, which gives it up even if there is no memory for it.
@@ -224,7 +265,6 @@ impl<T: DatagramReceiver> UdpTunnel<T> {
                 encap_rcv: Some(udp_receive::encap_rcv::<T>),
                 ..Default::default()
             };
-            udp_receive::prepare::<T>(sk);
             bindings::setup_udp_tunnel_sock(net.as_raw(), sk, &mut tunnel);
             // That has UDP sum every datagram for checksums that might be inside: there are none.
             bindings::inet_dec_convert_csum(sk);

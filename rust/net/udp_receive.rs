@@ -55,11 +55,11 @@ pub(crate) trait DatagramReceiver: Send + Sync + 'static {
     fn turns(&self) -> &SpinLockBh<()>;
 }
 
-/// Prepares a socket, the user data of which is not set yet.
+/// Prepares a socket that has no port and no user data yet. What comes before it has the latter is dropped.
 ///
 /// # Safety
 ///
-/// `sk` is a valid UDP socket that nobody else changes. When it has user data, that is a `T` whose count the caller owns,
+/// `sk` is a valid UDP socket that nobody else knows. When it has user data, that is a `T` whose count the caller owns,
 /// for as long as RCU readers may see it.
 pub(super) unsafe fn prepare<T: DatagramReceiver>(sk: *mut bindings::sock) {
     // SAFETY: By the safety requirement.
