@@ -97,7 +97,11 @@ impl SkBuff<DatagramIn> {
             bindings::skb_trim(skb, len as u32);
             bindings::skb_orphan(skb);
             bindings::skb_scrub_packet(skb, true);
-            (&raw mut *self.headers_mut()).write_bytes(0, 1);
+            let headers = self.headers_mut();
+            // On that CPU it is freed.
+            let alloc_cpu = headers.alloc_cpu;
+            (&raw mut *headers).write_bytes(0, 1);
+            headers.alloc_cpu = alloc_cpu;
             (*skb).queue_mapping = 0;
             Ok(SkBuff::from_raw(self.into_raw()))
         }
