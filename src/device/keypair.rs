@@ -195,6 +195,15 @@ impl Keypairs {
         had_session
     }
 
+    /// Returns whether there is a keypair that is not too old for everything.
+    pub(crate) fn can_be_used(&self) -> bool {
+        let guard = read_lock();
+        [&self.previous, &self.current, &self.next]
+            .into_iter()
+            .filter_map(|slot| slot.get(&guard))
+            .any(|keypair| !keypair.older_than(REJECT_AFTER_TIME))
+    }
+
     /// What became of the messages of all sessions.
     pub(crate) fn path(&self) -> Path {
         let rotating = self.rotating.lock();

@@ -226,11 +226,6 @@ impl Peer {
         *self.last_handshake.lock()
     }
 
-    /// Takes back a request to erase all keys: there are going to be new ones.
-    pub(crate) fn keep_keys(&self) {
-        self.wants_erasure.store(false, Relaxed);
-    }
-
     /// Returns whether the peer is in use: whether its device is up, and it has not been removed.
     ///
     /// What is done for a peer in use must be done in softirq or under the lock of [`Self::exchange`]:
@@ -326,12 +321,12 @@ impl Peer {
         self.release_id(&mut exchange);
     }
 
-    /// Erases all keys if that is wanted still: not those of a session that has begun since. Returns whether a session
-    /// has ended.
+    /// Erases all keys if that is wanted and none can be used: not if a session has begun since it was due. Returns whether
+    /// a session has ended.
     pub(crate) fn erase_keys(&self) -> bool {
         // Sessions begin under this lock.
         let mut exchange = self.exchange.lock();
-        if !self.wants_erasure.xchg(false, Full) {
+        if !self.wants_erasure.xchg(false, Full) || self.keypairs.can_be_used() {
             return false;
         }
         exchange.noise.clear();
@@ -341,19 +336,20 @@ impl Peer {
 
     /// Has the next packet begin a new session, at once.
     pub(crate) fn expire_session(&self) {
-        self.clear_handshake();
-        self.forget_handshake_sent();
-        self.keypairs.expire_sending();
+        self.expire(|exchange| exchange.noise.clear());
     }
 
     /// The device has another identity, or none: what was done with the former one ends.
     pub(crate) fn identity_changed(&self) {
-        {
-            // At once, so that a handshake of the new one is not among what ends.
-            let mut exchange = self.exchange.lock();
-            exchange.noise.identity_changed();
-            self.release_id(&mut exchange);
-        }
+        self.expire(|exchange| exchange.noise.identity_changed());
+    }
+
+    /// Ends the handshake under way, and has the session send no more.
+    fn expire(&self, end_handshake: impl FnOnce(&mut Exchange)) {
+        // Until the end: a session that begins when the handshake has ended is not meant.
+        let mut exchange = self.exchange.lock();
+        end_handshake(&mut exchange);
+        self.release_id(&mut exchange);
         self.forget_handshake_sent();
         self.keypairs.expire_sending();
     }

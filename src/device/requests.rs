@@ -11,6 +11,7 @@ use crate::{
     cpu,
     device::{
         drops::{drop_of_device, Cause},
+        timers,
         types::{Device, Peer},
     },
     events,
@@ -44,6 +45,10 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
                 peer.timers.handshake_begins();
             }
             if !peer.may_send_handshake() {
+                if request == Request::RetryHandshake {
+                    // What was sent a moment ago may be a response, to which no answer is waited for.
+                    timers::initiation_sent(peer);
+                }
                 return;
             }
             peer.wants_initiation.store(true, Relaxed);

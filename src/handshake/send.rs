@@ -159,7 +159,6 @@ pub(super) fn begin_session(peer: &RcuArc<Peer>, exchange: &mut Exchange, id: u3
             events::keypair_created(&*keypair);
             tracepoints::session_begun(|| keypair.told());
             peer.prepare_routes();
-            peer.keep_keys();
             peer.keypairs.install(keypair);
             Ok(())
         });
