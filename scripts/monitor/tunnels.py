@@ -21,6 +21,10 @@ class Trouble(Exception):
     """What the user is told in one line."""
 
 
+class Gone(Trouble):
+    """A device is not there, or another one has its name."""
+
+
 class Socket(GenericNetlinkSocket):
     # What is wrong is said once, and not by pyroute2.
     module_err_level = "debug"
@@ -74,9 +78,9 @@ def errors_in_words(device):
     except NetlinkError as error:
         match error.code:
             case errno.ENODEV:
-                words = f"there is no device {device}"
+                raise Gone(f"there is no device {device}") from None
             case errno.EOPNOTSUPP:
-                words = f"{device} is not a WireGuard device"
+                raise Gone(f"{device} is not a WireGuard device") from None
             case errno.EPERM:
                 words = "this needs root (CAP_NET_ADMIN in the network namespace)"
             case _:
@@ -101,12 +105,9 @@ class Tunnels:
             names = [link.get_attr("IFLA_IFNAME") for link in route.get_links(kind="wireguard")]
         out = []
         for each in names:
-            try:
+            # It may have been deleted or renamed since.
+            with contextlib.suppress(Gone):
                 out.append(self.device(each))
-            except Trouble:
-                # It may have been deleted or renamed since.
-                if os.path.exists(f"/sys/class/net/{each}"):
-                    raise
         return out
 
     def peers(self, device, generation=0):
@@ -121,7 +122,12 @@ class Tunnels:
 
     def everything(self, name=None):
         """The device of this name, or all, each with its peers in place of their number."""
-        return [device | {"peers": self.peers(device)} for device in self.devices(name)]
+        out = []
+        for device in self.devices(name):
+            # Of all devices one may be deleted before it is its turn.
+            with contextlib.suppress(*([Gone] if name is None else [])):
+                out.append(device | {"peers": self.peers(device)})
+        return out
 
 
 class Events(Socket):

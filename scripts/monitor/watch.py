@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """watch: what happens to peers, an event a line."""
 
+import contextlib
 import datetime
 import json
 import select
 
-from tunnels import Events, Tunnels
+from tunnels import Events, Gone, Tunnels
 from words import event, short
 
 
@@ -61,9 +62,11 @@ class Watch:
             self._generations[index] = device["generation"]
             if device["removal_generation"] > known:
                 self.tell("removed", {name: device[name] for name in ("ifindex", "ifname", "generation")})
-            for peer in self._tunnels.peers(device, known):
-                if peer["generation"] > already.get((index, peer["public_key"]), 0):
-                    self.tell("changed", peer)
+            # It may have been deleted since.
+            with contextlib.suppress(Gone):
+                for peer in self._tunnels.peers(device, known):
+                    if peer["generation"] > already.get((index, peer["public_key"]), 0):
+                        self.tell("changed", peer)
 
 
 def run(arguments):

@@ -56,8 +56,10 @@ def preshared(told):
 def session(told):
     # The time is that of the handshake only for who began it.
     rtt = told.get("path", {}).get("rtt_us")
-    took = f", {milliseconds(rtt)}" if told["role"] == "initiator" and rtt is not None else ""
-    return f"session established as {told['role']}{took}, endpoint {told.get('endpoint', 'unknown')}{preshared(told)}"
+    role = told.get("role")
+    took = f", {milliseconds(rtt)}" if role == "initiator" and rtt is not None else ""
+    # Without a role it was over before it could be told of.
+    return f"session established{f' as {role}' if role else ', and over'}{took}, endpoint {told.get('endpoint', 'unknown')}{preshared(told)}"
 
 
 def moved(told):

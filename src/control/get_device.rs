@@ -72,12 +72,14 @@ impl Dump for GetDevice {
             }
             // Deleted since the last message, which counts as a change: this one, though empty,
             // says that the dump is not to be trusted.
-            batch.message(self.generation.wrapping_add(1))?.end();
+            batch.at_generation(self.generation.wrapping_add(1));
+            batch.message()?.end();
             return Ok(Progress::Complete);
         };
         let config = Config::lock(device);
         self.generation = config.generation();
-        let mut message = batch.message(self.generation)?;
+        batch.at_generation(self.generation);
+        let mut message = batch.message()?;
 
         // A message that continues the very first peer names the device once more.
         if self.shown == 0 {

@@ -15,6 +15,7 @@ use kernel::{
 use crate::{
     compat::this_module,
     control::attributes::find_named,
+    cpu,
     device::{config::Config, news::News, Device, Peer},
     net::{
         device::NetDevice,
@@ -103,6 +104,9 @@ impl Get for DeviceGet {
     }
 }
 
+/// At how many peers a `peer-get` looks while it holds the locks.
+const LOOKED_AT: usize = 1024;
+
 /// A `peer-get` under way. Like `GET_DEVICE` of the family `wireguard` it holds on to nothing.
 struct PeerGet {
     /// The device's index in the namespace of the socket.
@@ -145,16 +149,29 @@ impl Dump for PeerGet {
     }
 
     fn next(&mut self, batch: &mut Batch<'_>) -> Result<Progress> {
+        loop {
+            // With no lock held: who waits for one of them has it first.
+            cpu::cond_resched();
+            if let Some(progress) = self.some(batch)? {
+                return Ok(progress);
+            }
+        }
+    }
+}
+
+impl PeerGet {
+    /// Looks at the next peers. Returns `None` if that were as many as one hold of the locks is for.
+    fn some(&mut self, batch: &mut Batch<'_>) -> Result<Option<Progress>> {
         let rtnl = rtnl::lock();
         let dev = NetDevice::by_index(batch.namespace(), self.index, &rtnl).ok_or(ENODEV)?;
         let device = link::driver_of::<Device>(dev, &rtnl).ok_or(ENODEV)?;
         let config = Config::lock(device);
-        let generation = config.generation();
+        batch.at_generation(config.generation());
         let mut put = |peer: &RcuArc<Peer>| -> Result {
             if peer.news.generation() <= self.after {
                 return Ok(());
             }
-            let mut message = batch.message(generation)?;
+            let mut message = batch.message()?;
             put_peer(&mut message, dev, peer)?;
             message.end();
             Ok(())
@@ -164,15 +181,18 @@ impl Dump for PeerGet {
             if let Some(peer) = config.peer(key) {
                 put(&peer)?;
             }
-            return Ok(Progress::Complete);
+            return Ok(Some(Progress::Complete));
         }
-        for (number, peer) in config.peers_after(self.seen) {
+        for (looked_at, (number, peer)) in config.peers_after(self.seen).enumerate() {
+            if looked_at == LOOKED_AT {
+                return Ok(None);
+            }
             if put(peer).is_err() {
-                return Ok(Progress::More);
+                return Ok(Some(Progress::More));
             }
             self.seen = number;
         }
-        Ok(Progress::Complete)
+        Ok(Some(Progress::Complete))
     }
 }
 

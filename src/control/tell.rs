@@ -15,7 +15,7 @@ use crate::{
         Device, Peer,
     },
     protocol::messages::NSEC_PER_SEC,
-    rcu::RcuArc,
+    rcu::{read_lock, RcuArc},
     timer::{self, TimerExpired},
 };
 
@@ -66,8 +66,11 @@ fn tell_of(peer: &RcuArc<Peer>) {
         return;
     }
     news.told_at.store(now, Relaxed);
+    let has_session = peer.keypairs.current(&read_lock()).is_some();
     for kind in News::ALL {
-        if untold.kinds & kind.bit() != 0 {
+        // One that has begun since the last one expired is told of: it stays the last word.
+        let is_over = kind == News::SessionExpired && has_session;
+        if untold.kinds & kind.bit() != 0 && !is_over {
             monitor::tell(peer, kind, untold.moved_from);
         }
     }

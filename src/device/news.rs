@@ -32,12 +32,12 @@ pub(crate) enum News {
     Set,
     /// An authentic message came from another endpoint than the last one.
     Endpoint,
-    /// A session was established.
-    Session,
-    /// The keys of the last session were erased.
-    SessionExpired,
     /// A handshake was given up.
     HandshakeFailed,
+    /// A session was established.
+    Session,
+    /// The keys of the last session were erased, and there is no other.
+    SessionExpired,
     /// The peer was removed.
     Deleted,
 }
@@ -48,9 +48,9 @@ impl News {
         News::New,
         News::Set,
         News::Endpoint,
+        News::HandshakeFailed,
         News::Session,
         News::SessionExpired,
-        News::HandshakeFailed,
         News::Deleted,
     ];
 

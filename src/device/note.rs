@@ -42,6 +42,10 @@ fn note_from(peer: &RcuArc<Peer>, news: News, from: Option<SocketAddr>) {
         return;
     }
     let mut untold = peer.news.untold.lock();
+    // Who marks a peer as removed notes that afterwards, so that it is the last that is told of it.
+    if peer.is_removed() && news != News::Deleted {
+        return;
+    }
     untold.kinds |= news.bit();
     untold.moved_from = untold.moved_from.or(from);
     drop(untold);

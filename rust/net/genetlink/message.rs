@@ -324,21 +324,27 @@ impl<'a> Batch<'a> {
         unsafe { (*self.skb.as_ptr()).len }
     }
 
-    /// Begins the next message of the dump.
+    /// Says of which generation what is written from now on is.
     ///
     /// `generation` counts the changes of what is dumped, and must be read under the lock under
-    /// which the message is written. If it is not that of the dump's previous message, this one
-    /// tells user space that the dump as a whole is inconsistent (`NLM_F_DUMP_INTR`).
-    ///
-    /// Errors: `EMSGSIZE` if the buffer has no room.
-    pub(crate) fn message(&mut self, generation: u64) -> Result<Message<'_>> {
-        let (skb, cb) = (self.skb.as_ptr(), self.cb.as_ptr());
+    /// which the messages are written. If it is not that of the dump's previous message, the next one
+    /// tells user space that the dump as a whole is inconsistent (`NLM_F_DUMP_INTR`). If there is no
+    /// next one, the kernel's own that ends the dump does.
+    pub(crate) fn at_generation(&mut self, generation: u64) {
         // C has 32 bits for it, and keeps zero for "none yet".
         let seq = (generation as u32).max(1);
-        // SAFETY: By the type invariants `skb` and `cb` are valid, and `info` describes a request
+        // SAFETY: `cb` is valid by the type invariants.
+        unsafe { (*self.cb.as_ptr()).seq = seq };
+    }
+
+    /// Begins the next message of the dump.
+    ///
+    /// Errors: `EMSGSIZE` if the buffer has no room.
+    pub(crate) fn message(&mut self) -> Result<Message<'_>> {
+        let (skb, cb) = (self.skb.as_ptr(), self.cb.as_ptr());
+        // SAFETY: By the type invariants `skb` is valid, and `info` describes a request
         // to a registered family.
         let header = unsafe {
-            (*cb).seq = seq;
             bindings::genlmsg_put(
                 skb,
                 self.info.snd_portid,
