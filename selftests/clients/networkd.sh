@@ -9,6 +9,7 @@ networkd_capabilities=+net_admin,+net_bind_service,+net_broadcast,+net_raw
 start_networkd() {
 	mkdir -p /run/systemd/netif /var/lib/systemd/network
 	chown systemd-network: /run/systemd/netif /var/lib/systemd/network
+	read_in /usr/lib/systemd/systemd-networkd
 	# With a read-only /sys, as in a container, it does not wait for udev to know a link.
 	listen client "$net_tmp/networkd.log" bash -c '
 		mount -o remount,ro /sys

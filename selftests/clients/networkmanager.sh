@@ -12,6 +12,8 @@ start_networkmanager() {
 		[keyfile]
 		unmanaged-devices=except:type:wireguard
 	CONF
+	read_in NetworkManager
+	find /usr/lib/*/NetworkManager -name '*.so' -exec cat {} + >/dev/null
 	# With a read-only /sys, as in a container, it does not wait for udev to know a link.
 	listen client "$net_tmp/networkmanager.log" bash -c 'mount -o remount,ro /sys; exec NetworkManager --debug --log-level=INFO --log-domains=ALL:INFO,FIREWALL:DEBUG'
 	networkmanager=$!

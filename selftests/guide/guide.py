@@ -18,6 +18,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from guest import settle_in  # noqa: E402
 from netlink import run  # noqa: E402
 from tap import Checks  # noqa: E402
 
@@ -51,6 +52,7 @@ def make_machines():
 
 def start_networkd():
     """On the phone, as its unit would: with a read-only /sys, it does not wait for udev to know a link."""
+    settle_in("/usr/lib/systemd/systemd-networkd", "networkctl", "ping", "wg", "iperf3")
     os.makedirs("/run/dbus", exist_ok=True)
     run("dbus-uuidgen", "--ensure")
     run("dbus-daemon", "--system", "--fork")

@@ -23,6 +23,7 @@ command -v "$program" >/dev/null || die "there is no $program here: install it"
 need_wireguard
 modprobe tun 2>/dev/null
 quiet_kernel_begin
+read_in "$name" ping wg
 keys kernel user
 (umask 077; wg genpsk >"$net_tmp/psk")
 

@@ -52,8 +52,24 @@ masquerade() {
 # statistic HOST INTERFACE COUNTER
 statistic() { on "$1" cat "/sys/class/net/$2/statistics/$3"; }
 
+# read_in PROGRAM...: has the machine read programs and their libraries. One that counts instructions leaps ahead while it waits
+# for the disk and has nothing else to do: seconds pass for who waits for what such a program says.
+read_in() {
+	local path libraries
+	for path; do
+		path=$(command -v "$path") || continue
+		mapfile -t libraries < <(ldd "$path" 2>/dev/null | grep -o '/[^ ]*')
+		cat "$path" "${libraries[@]}" >/dev/null
+	done
+}
+
 # listen HOST LOG COMMAND...: starts a server in the background.
-listen() { local host=$1 log=$2; shift 2; ip netns exec "$host" "$@" >"$log" 2>&1 </dev/null & }
+listen() {
+	local host=$1 log=$2
+	shift 2
+	read_in "$1"
+	ip netns exec "$host" "$@" >"$log" 2>&1 </dev/null &
+}
 
 # listening HOST PORT [t|u]: whether a socket listens there.
 listening() { [ -n "$(ss -N "$1" -"${3:-t}"lnH "sport = $2")" ]; }
@@ -85,6 +101,7 @@ iperf() {
 captures=()
 capture() {
 	local host=$1 interface=$2 file=$3; shift 3
+	read_in tcpdump
 	ip netns exec "$host" tcpdump -Z root -n -U --immediate-mode -s 65535 -B 65536 -i "$interface" -w "$file" "$@" >"$file.log" 2>&1 </dev/null &
 	captures+=($!)
 	soon 10 grep -q 'listening on' "$file.log" || { cat "$file.log" >&2; return 1; }

@@ -113,6 +113,25 @@ class Generic(Netlink):
         body = b"".join(attrs) if raw is None else raw
         return self.request(self.family, flags, struct.pack("=BBH", command, version, 0) + body)
 
+    def begin_dump(self, command, *attrs):
+        """Asks for a dump and reads its first message: the others are made as we read on."""
+        body = struct.pack("=BBH", command, 1, 0) + b"".join(attrs)
+        self.sequence += 1
+        self.socket.send(struct.pack("=IHHII", 16 + len(body), self.family, NLM_F_REQUEST | NLM_F_DUMP, self.sequence, 0) + body)
+        return self.socket.recv(RECEIVE)
+
+    def end_dump(self, data):
+        """Reads the rest; whether a message was flagged as inconsistent."""
+        flagged = False
+        while True:
+            while data:
+                size, kind, flags, _, _ = struct.unpack_from("=IHHII", data)
+                flagged |= bool(flags & NLM_F_DUMP_INTR)
+                if kind in (NLMSG_ERROR, NLMSG_DONE):
+                    return flagged
+                data = data[(size + 3) & ~3:]
+            data = self.socket.recv(RECEIVE)
+
 
 class Links(Netlink):
     """rtnetlink, for the statistics of a device."""

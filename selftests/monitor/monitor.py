@@ -5,6 +5,7 @@ cause of a drop planted and counted once; generations, overflow, floods; and who
 lib/wgpeer.py, so that what happens is known exactly."""
 
 import errno
+import itertools
 import os
 import random
 import re
@@ -112,6 +113,26 @@ def told(words, *wanted, seconds=1.5):
     return news[0][1] if news else {}
 
 
+DEVICE_GET, PEER_GET = 1, 2
+others = itertools.count(10)
+
+
+def told_later(words, happens, *wanted):
+    """Exactly these are told, together, of what happens within a second after another piece of news."""
+    for _ in range(20):
+        listener.news(2.5)
+        begin = time.monotonic()
+        wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32,192.168.50.%d/32" % next(others))
+        news = listener.news(0.2)
+        happens()
+        # Otherwise it took too long for that.
+        if time.monotonic() - begin < 1:
+            break
+    news += listener.news(2.5)
+    checks.equal(names(news), ["peer-set-ntf", *wanted], words)
+    return news[1][1] if news[1:] else {}
+
+
 # ---------------------------------------------------------------- events
 
 checks.chapter("Each event, once")
@@ -145,14 +166,15 @@ checks.equal((message.get("has-preshared-key"), message.get("preshared-key-gener
 second.send(session.data())
 message = told("a message from another address", "endpoint-ntf")
 checks.equal((message.get("old-endpoint", {}).get("addr"), message.get("endpoint", {}).get("addr")), ("10.9.0.2", "10.9.0.3"), "old and new are told")
-wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32")
-told("another piece of news", "peer-set-ntf", seconds=0.3)
-for sock in first, second:
-    sock.send(session.data())
-message = told("within the second after it the peer moves and comes back", "endpoint-ntf", seconds=2.5)
+
+
+def there_and_back():
+    for sock in first, second:
+        sock.send(session.data())
+
+
+message = told_later("within a second after another piece of news the peer moves and comes back", there_and_back, "endpoint-ntf")
 checks.equal([message.get(which, {}).get("addr") for which in ("old-endpoint", "endpoint")], ["10.9.0.3"] * 2, "it is where it was")
-wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32,192.168.50.3/32")
-listener.news()
 second.send(flipped(session.data(), 20))
 first.send(session.data(b"", counter=0))
 told("what is forged or replayed moves nobody")
@@ -171,6 +193,24 @@ message = told("the device begins a session", "session-ntf")
 checks.equal(message.get("role"), "initiator", "as the initiator")
 rtt = message.get("path", {}).get("rtt-us", 0)
 checks.ok(50_000 <= rtt < 5_000_000, "the round-trip time is what the answer took", "%d microseconds" % rtt)
+
+
+def begins_and_ends():
+    second.send(handshake(peer, second).data())
+    run("ip", "-n", "dut", "link", "set", "wg0", "down")
+
+
+def ends_and_begins():
+    begins_and_ends()
+    run("ip", "-n", "dut", "link", "set", "wg0", "up")
+    second.send(handshake(peer, second).data())
+
+
+message = told_later("a session is over before it is told of: so is that", begins_and_ends, "session-ntf", "session-expired-ntf")
+checks.ok("endpoint" in message and "role" not in message, "without what there is no more")
+run("ip", "-n", "dut", "link", "set", "wg0", "up")
+told_later("one ends, and another one begins: the last word is that there is one", ends_and_begins, "session-ntf")
+wg("set", "wg0", "peer", b64(key.public), "allowed-ips", "192.168.50.2/32,192.168.50.3/32")
 
 run("ip", "-n", "dut", "link", "set", "wg0", "down")
 listener.news()
@@ -685,8 +725,13 @@ run("ip", "-n", "dut", "link", "del", "other")
 count = waits(*[down("wg0")] * 3, before=up("wg0"))
 checks.ok(count <= usual + 1, "when the link goes down, for one more than with any link", "%d, any link %d" % (count, usual))
 run("ip", "-n", "dut", "link", "set", "wg0", "up")
+with in_netns("dut"):
+    raw, index = Generic("wg-monitor"), socket.if_nametoindex("wg0")
+checks.ok(not raw.end_dump(raw.begin_dump(PEER_GET, name("wg0"))), "a dump during which nothing changes is not flagged as inconsistent (NLM_F_DUMP_INTR)")
+begun = raw.begin_dump(PEER_GET, name("wg0"))
 run("ip", "netns", "exec", "dut", "wg", "setconf", "wg0", "/dev/null")
 checks.equal(quiet.device()["peers"], 0, "all go")
+checks.ok(raw.end_dump(begun), "one during which all go is, though nothing more is told")
 
 # ---------------------------------------------------------------- who may ask, and what
 
@@ -719,9 +764,7 @@ def without_rights():
 
 
 checks.ok(without_rights(), "without CAP_NET_ADMIN nothing is told: no command, no group")
-with in_netns("dut"):
-    raw, index = Generic("wg-monitor"), socket.if_nametoindex("wg0")
-DEVICE_GET, PEER_GET, DUMP = 1, 2, NLM_F_DUMP | NLM_F_ACK
+DUMP = NLM_F_DUMP | NLM_F_ACK
 for words, command, flags, attrs, wanted in (
         ("no name of a device", DEVICE_GET, NLM_F_ACK, [], errno.EBADR),
         ("two names of a device", DEVICE_GET, NLM_F_ACK, [u32(1, index), name("wg0")], errno.EBADR),

@@ -235,7 +235,11 @@ background+=($!)
 prometheus --config.file="$net_tmp/prometheus.yml" --storage.tsdb.path="$net_tmp/prometheus" --web.listen-address=127.0.0.1:9090 >"$net_tmp/prometheus.log" 2>&1 &
 background+=($!)
 ask() { "$here/dashboard.py" http://127.0.0.1:9090 "$@"; }
-sleep 20
+scraped() { python3 -c '
+import json, sys, urllib.request
+with urllib.request.urlopen("http://127.0.0.1:9090/api/v1/query?query=sum_over_time(up[5m])", timeout=60) as reply:
+	sys.exit(sum(float(each["value"][1]) for each in json.load(reply)["data"]["result"]) < 2)'; }
+check "it asks for the metrics" soon 120 scraped
 # A drop that it sees happen: a source that the peer may not have.
 ip -n user address add 10.2.0.77/32 dev wgu
 check_fails "the peer pings as somebody else" on user ping -c 3 -i 0.2 -W 1 -I 10.2.0.77 10.2.0.1

@@ -11,6 +11,7 @@ json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(e
 
 # The kernel tells when it loads this one.
 modprobe -a tun sch_netem
+read_in wireguard-go ping wg
 [ -c /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }
 wireguard_go_starts() {
 	mkdir -p /var/run/wireguard

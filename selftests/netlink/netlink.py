@@ -12,7 +12,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, RECEIVE, Links, attribute, in_netns, nest, run  # noqa: E402
+from netlink import NLM_F_ACK, NLM_F_DUMP, Links, attribute, in_netns, nest, run  # noqa: E402
 from tap import Checks  # noqa: E402
 from wgnetlink import *  # noqa: E402,F403
 from wgpeer import Key  # noqa: E402
@@ -398,36 +398,15 @@ checks.ok(error == 0 and sorted(dump["peers"][P]["ips"]) == sorted(many) and sor
 checks.ok(wg.messages > 8 and not wg.interrupted, "in many messages (%d), none flagged as inconsistent" % wg.messages)
 with in_netns("dut"):
     changer, reader = WireGuard(), WireGuard()
-
-
-def begin_dump(sequence):
-    """Asks for a dump and reads its first message: the others are made as we read on."""
-    reader.socket.send(struct.pack("=IHHII", 20 + len(DEV), reader.family, 1 | NLM_F_DUMP, sequence, 0) + struct.pack("=BBH", GET, 1, 0) + DEV)
-    return reader.socket.recv(RECEIVE)
-
-
-def end_dump(data):
-    """Reads the rest; whether a message was flagged as inconsistent."""
-    flagged = False
-    while True:
-        while data:
-            size, kind, flags, _, _ = struct.unpack_from("=IHHII", data)
-            flagged |= bool(flags & NLM_F_DUMP_INTR)
-            if kind in (NLMSG_ERROR, NLMSG_DONE):
-                return flagged
-            data = data[(size + 3) & ~3:]
-        data = reader.socket.recv(RECEIVE)
-
-
-checks.ok(not end_dump(begin_dump(1001)), "a dump during which nothing changes is not flagged")
-first = begin_dump(1002)
+checks.ok(not reader.end_dump(reader.begin_dump(GET, DEV)), "a dump during which nothing changes is not flagged")
+first = reader.begin_dump(GET, DEV)
 changer.call(SET, DEV, u32(D_FWMARK, 77))
-checks.ok(end_dump(first), "one during which the device changes is flagged as inconsistent (NLM_F_DUMP_INTR)")
-first = begin_dump(1003)
+checks.ok(reader.end_dump(first), "one during which the device changes is flagged as inconsistent (NLM_F_DUMP_INTR)")
+first = reader.begin_dump(GET, DEV)
 changer.call(SET, DEV, u32(D_FLAGS, 1))
-checks.ok(end_dump(first) and count(0)(device()), "one whose peers are removed meanwhile comes to an end, flagged")
+checks.ok(reader.end_dump(first) and count(0)(device()), "one whose peers are removed meanwhile comes to an end, flagged")
 changer.call(SET, DEV, peers_(peer(ips(*[ip6("fd00::%x" % n) for n in range(1000)]))))
-begin_dump(1004)
+reader.begin_dump(GET, DEV)
 changer.call(SET, DEV, peers_(peer(u32(P_FLAGS, 1))))
 reader.socket.close()
 checks.ok(count(0)(device()), "a dump that nobody reads to its end does no harm")

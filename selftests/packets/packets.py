@@ -223,12 +223,13 @@ def remove_peer(key):
     wg("set", "wg0", "peer", b64(key.public), "remove")
 
 
-def shake(peer, sock, **how):
+def shake(peer, sock, seconds=3.0, **how):
     """Handshake with us as initiator: a Session, or None."""
     time.sleep(0.03)
     drain(sock)
     sock.send(peer.initiation(**how))
-    answer = receive(sock, wanted=kind(RESPONSE))
+    # An answer to another peer's may come late to the same socket.
+    answer = receive(sock, seconds, lambda message: kind(RESPONSE)(message) and message[8:12] == struct.pack("<I", peer.index))
     return peer.consume_response(answer) if answer else None
 
 
@@ -452,20 +453,23 @@ def initiations():
     answer = receive(main4, wanted=kind(RESPONSE))
     checks.ok(answer and answer[8:12] == message[4:8], "the response repeats the index that the initiation names")
 
-    # At most one in 20 ms: ten at once, each with a later timestamp.
-    time.sleep(0.05)
-    drain(main4)
-    start = time.time()
-    burst = [main.initiation(tai64n(start + n / 1000)) for n in range(10)]
-    begin = time.monotonic()
-    for message in burst:
-        main4.send(message)
-    answers = 0
-    last = begin
-    while receive(main4, 0.5, kind(RESPONSE)):
-        answers += 1
-        last = time.monotonic()
-    most = 1 + int((last - begin) / 0.020)
+    # At most one in 20 ms: ten at once, each with a later timestamp. If they took so long that ten were right, once more.
+    for _ in range(10):
+        time.sleep(0.05)
+        drain(main4)
+        start = time.time()
+        burst = [main.initiation(tai64n(start + n / 1000)) for n in range(10)]
+        begin = time.monotonic()
+        for message in burst:
+            main4.send(message)
+        answers = 0
+        last = begin
+        while receive(main4, 0.5, kind(RESPONSE)):
+            answers += 1
+            last = time.monotonic()
+        most = 1 + int((last - begin) / 0.020)
+        if not 1 <= answers <= most or most < 10:
+            break
     checks.ok(1 <= answers <= most and answers < 10, "ten initiations at once: one answer every 20 ms at most (%d in %.0f ms)" % (answers, (last - begin) * 1000),
               "%d answers, at most %d" % (answers, most))
 
@@ -483,6 +487,8 @@ def knock(peer, sock, retrigger=False):
     drain(sock)
     if retrigger:
         run("ip", "-n", "dut", "link", "set", "wg0", "down")
+        # The last one may have been sent again until then.
+        drain(sock)
         run("ip", "-n", "dut", "link", "set", "wg0", "up")
     inside.sendto(b"knock", ("192.168.50.2", 9))
     message = receive(sock, 4, kind(INITIATION))
@@ -504,21 +510,20 @@ def fresh():
 
 def responses():
     checks.chapter("Responses that are not quite")
-    # An initiation lives 5 seconds before its retry replaces it, so each block begins with a new one. What proves that
-    # the message was good is that it works, unchanged, after its damaged copies did not.
+    # An initiation lives 5 seconds before its retry replaces it, so each block begins with a new one, and once more if that
+    # came first. What proves that the message was good is that it works, unchanged, after its damaged copies did not.
     def attempt(words, make, pause=0.0005):
-        peer = fresh()
-        answer, session = peer.response()
-        messages = make(peer, answer)
-        with block(words, endpoint=False):
-            begin = time.monotonic()
-            send_all(stranger, messages, pause)
-            took = time.monotonic() - begin
-        drain(main4)
+        for _ in range(5):
+            peer = fresh()
+            answer, session = peer.response()
+            messages = make(peer, answer)
+            with block(words, endpoint=False):
+                send_all(stranger, messages, pause)
+            if not any(map(kind(INITIATION), drain(main4))):
+                break
+            checks.note("the driver's retry came first")
         main4.send(answer)
         first = receive(main4, 2, kind(DATA))
-        if first is None and took > 3:
-            checks.note("too slow here: the driver's retry came first")
         try:
             good = b"knock" in session.open(first)
         except Exception:  # noqa: BLE001
@@ -627,7 +632,8 @@ def under_load():
     checks.ok(cookie and index == peer.index, "after %d initiations in %.1f s a good one is answered with a cookie, not with a response" % (len(flood), took))
     pour(stranger, flood)
     peer.cookie = cookie
-    answered = cookie and shake(peer, main4)
+    # It waits behind 511 others.
+    answered = cookie and shake(peer, main4, 30)
     checks.ok(answered, "with that cookie in mac2 the next is answered with a response")
     elsewhere = udp("10.9.0.3", 5009)
     pour(stranger, flood)
@@ -703,35 +709,35 @@ def data():
         ("an IPv4 header cut short", echo4(v4, 1)[:19], "frame"), ("one byte", b"\x45", "frame"), ("one zero byte", b"\0", "frame"),
         ("sixteen zero bytes", bytes(16), "frame"), ("1400 zero bytes", bytes(1400), "frame"), ("noise", b"\x93" + os.urandom(200), "frame"),
     ]
-    for words, packet, column in cases:
-        before = counters()
-        main4.send(session.data(packet, pad=False))
+    def counted(message):
+        """How the counters move by a message; what the friend sends meanwhile is not meant."""
+        before, others = at_rest()
+        main4.send(message)
         time.sleep(0.02)
-        for _ in range(50):
-            after = counters()
-            if after["rx_errors"] != before["rx_errors"]:
+        for _ in range(100):
+            now = counters()
+            if (now["rx_errors"], now["peer_rx"]) != (before["rx_errors"], before["peer_rx"]):
                 break
             time.sleep(0.01)
+        after, sent = at_rest()
         moved = {n: after[n] - before[n] for n in ("rx_errors", "rx_frame_errors", "rx_length_errors", "rx_dropped", "rx_packets", "peer_rx")}
+        moved["rx_packets"] -= sent - others
+        return moved
+
+    for words, packet, column in cases:
+        moved = counted(session.data(packet, pad=False))
         wanted = dict.fromkeys(moved, 0, )
         wanted.update({"rx_errors": 1, "rx_%s_errors" % column: 1})
         checks.equal(moved, wanted, "%s: dropped and counted as a %s error" % (words, column))
     checks.ok(all(echo_number(session.open(m)) is None for m in drain(main4) if kind(DATA)(m)), "none of them was answered")
     for words, packet, number in (("shorter than its padding", echo4(v4, 201) + bytes(900), 201), ("without any padding", None, 202), ("of IPv6 with bytes after its end", echo6("fd50::2", 203) + b"junk" * 9, 203)):
-        before = counters()
         main4.send(session.data(packet or echo4(v4, 202, b"odd"), pad=packet is not None))
         checks.ok(hears(session, main4, number), "a packet %s is accepted" % words)
     big = echo4(v4, 204, os.urandom(2900))
-    before = counters()
     message = session.data(big)
-    main4.send(message)
-    time.sleep(0.3)
-    checks.equal(counters()["peer_rx"] - before["peer_rx"], len(message), "a packet of 2900 bytes, in several IP fragments outside, is accepted")
-    before = counters()
-    main4.send(session.data())
-    time.sleep(0.2)
-    after = counters()
-    checks.equal((after["peer_rx"] - before["peer_rx"], after["rx_packets"] - before["rx_packets"], after["rx_errors"] - before["rx_errors"]), (32, 1, 0), "a keepalive counts 32 bytes, one packet, no error")
+    checks.equal(counted(message)["peer_rx"], len(message), "a packet of 2900 bytes, in several IP fragments outside, is accepted")
+    moved = counted(session.data())
+    checks.equal((moved["peer_rx"], moved["rx_packets"], moved["rx_errors"]), (32, 1, 0), "a keepalive counts 32 bytes, one packet, no error")
     checks.quiet_kernel()
     checks.ok(friend(), "the other tunnel still works")
 
