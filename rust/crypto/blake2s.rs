@@ -40,10 +40,20 @@ impl<const OUT: usize> Blake2s<OUT> {
     /// into the first word of the state (RFC 7693, section 2.5), and a key is a first block.
     #[inline]
     pub(crate) fn keyed<const KEY: usize>(key: &[u8; KEY]) -> Self {
+        // SAFETY: It is a struct of integers and arrays of them, for all of which zero is a value.
+        let mut this = Self(unsafe { core::mem::zeroed() });
+        this.begin(key);
+        this
+    }
+
+    /// Begins a keyed hash in place of this one: of a key that is to be nowhere else.
+    #[inline]
+    pub(crate) fn begin<const KEY: usize>(&mut self, key: &[u8; KEY]) -> &mut Self {
         const { assert!(OUT != 0 && OUT <= 32 && KEY <= 32) };
 
-        // SAFETY: It is a struct of integers and arrays of them, for all of which zero is a value.
-        let mut state: bindings::blake2s_ctx = unsafe { core::mem::zeroed() };
+        let state = &mut self.0;
+        // SAFETY: As above.
+        *state = unsafe { core::mem::zeroed() };
         state.h = Self::IV;
         state.h[0] ^= 0x0101_0000 | (KEY as u32) << 8 | OUT as u32;
         state.outlen = OUT as u32;
@@ -53,7 +63,7 @@ impl<const OUT: usize> Blake2s<OUT> {
             }
             state.buflen = state.buf.len() as u32;
         }
-        Self(state)
+        self
     }
 
     /// Adds a piece of the message.

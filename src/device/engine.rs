@@ -150,8 +150,7 @@ impl Engine {
 
     /// Returns whether handshakes are under load: whether too many are waiting now, or were a moment
     /// ago.
-    pub(crate) fn is_under_load(&self, now_loaded: bool) -> bool {
-        let now = timer::coarse_boottime_ns();
+    pub(crate) fn is_under_load(&self, now_loaded: bool, now: u64) -> bool {
         if now_loaded {
             self.last_under_load.store(now, Relaxed);
             let _ = self.under_load_since.cmpxchg(0, now, Relaxed);

@@ -19,7 +19,6 @@ use crate::{
     protocol::messages::UNDER_LOAD_QUEUED,
     queueing::handshakes::Standing,
     rcu::{RcuArc, RcuArcBorrow},
-    timer,
 };
 
 /// How many CPUs make handshakes for one device at once.
@@ -63,11 +62,10 @@ pub(crate) fn request(peer: &RcuArc<Peer>, request: Request) {
 impl Device {
     /// Returns whether handshakes are under load: too many wait now, or waited a moment ago. To be asked with a message
     /// at hand, which counts, too, and is not in the queue. Context: any but hard interrupts.
-    pub(crate) fn is_under_load(&self) -> bool {
-        let now = timer::coarse_boottime_ns();
-        let others = self.handshakes.lock().load(now);
+    pub(crate) fn is_under_load(&self, now_ns: u64) -> bool {
+        let others = self.handshakes.lock().load(now_ns);
         self.engine
-            .is_under_load(others.saturating_add(1) >= UNDER_LOAD_QUEUED)
+            .is_under_load(others.saturating_add(1) >= UNDER_LOAD_QUEUED, now_ns)
     }
 }
 

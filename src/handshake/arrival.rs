@@ -4,7 +4,8 @@
 //!
 //! `mac1`, or the index of a cookie reply, is checked at once. Under load a message waits only if its `mac2` shows that its sender receives at its address, and
 //! if that sender has not had its share; it is handled before those that came when there was no load. Other senders get a
-//! cookie, at once: no work item runs for them, and no memory is held.
+//! cookie, at once: no work item runs for them, and no memory is held. When no more cookies may be sent, what has no `mac2` is dropped
+//! before all else.
 //!
 //! [`arrived`] is called in softirq; what else is here, by work items, too.
 
@@ -25,7 +26,7 @@ use crate::{
     handshake::send::count_sent,
     net::skb::{DatagramIn, SkBuff},
     protocol::{
-        cookie::{mac1_of, mac2_is_valid},
+        cookie::{has_mac2, mac1_of, mac2_is_valid},
         messages::{CookieReply, Kind, INITIATION_LEN},
     },
     queueing::handshakes::Standing,
@@ -65,6 +66,12 @@ fn standing_of(device: &Device, skb: &SkBuff<DatagramIn>) -> core::result::Resul
         }
         return Ok(Standing::Unproven);
     }
+    let now = timer::coarse_boottime_ns();
+    let is_under_load = device.is_under_load(now);
+    // Who has no cookie and would get none is not worth a hash.
+    if is_under_load && !has_mac2(message) && !device.cookie_secret.lock().could_reply(now) {
+        return Err(Cause::CookieWanted);
+    }
     let identity = device
         .identity
         .get(&guard)
@@ -73,11 +80,10 @@ fn standing_of(device: &Device, skb: &SkBuff<DatagramIn>) -> core::result::Resul
         events::invalid_mac1(device, from.remote());
         return Err(Cause::BadMac1);
     }
-    if !device.is_under_load() {
+    if !is_under_load {
         return Ok(Standing::Unproven);
     }
-    if let Err(cause) = passes_under_load(device, &identity, message, &from) {
-        let now = timer::coarse_boottime_ns();
+    if let Err(cause) = passes_under_load(device, &identity, message, &from, now) {
         device.handshakes.lock().turned_away(now);
         return Err(cause);
     }
@@ -104,8 +110,8 @@ pub(super) fn passes_under_load(
     identity: &Identity,
     message: &[u8],
     from: &Endpoint,
+    now: u64,
 ) -> core::result::Result<(), Cause> {
-    let now = timer::coarse_boottime_ns();
     let cookie = device.cookie_secret.lock().cookie_for(&from.remote(), now);
     if mac2_is_valid(&cookie, message) {
         let namespace = device.netdev.namespace().as_u32();

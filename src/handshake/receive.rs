@@ -52,8 +52,9 @@ pub(super) fn handle(
     }
     let identity = device.identity.load().ok_or(Cause::HandshakeNotReady)?;
     // It came when there was no load.
-    if standing == Standing::Unproven && device.is_under_load() {
-        passes_under_load(device, &identity, message, &from)?;
+    let now = timer::coarse_boottime_ns();
+    if standing == Standing::Unproven && device.is_under_load(now) {
+        passes_under_load(device, &identity, message, &from, now)?;
     }
     let peer = with_wiped_stack(|| match kind {
         Kind::Initiation => Initiation::parse(message)

@@ -249,7 +249,11 @@ fn so_many_cookies_are_sent() {
     let mut now = 1 << 40;
     let mut count = |now| {
         (0..2 * COOKIES_AT_ONCE)
-            .filter(|_| secret.may_reply(now))
+            .filter(|_| {
+                let could = secret.could_reply(now);
+                assert_eq!(secret.may_reply(now), could);
+                could
+            })
             .count() as u64
     };
     assert_eq!(count(now), COOKIES_AT_ONCE);
