@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# interop-userspace.sh PROGRAM: the kernel's `wireguard` links talk to another implementation in another network
+# interop.sh PROGRAM: the kernel's `wireguard` links talk to another implementation in another network
 # namespace, Debian's wireguard-go or Cloudflare's boringtun-cli: each side once the first to speak, over IPv4 and IPv6, inside
 # and outside, with and without a preshared key; bulk both ways, roaming, a new session after 120 s, a restart of either side.
 
@@ -23,7 +23,7 @@ command -v "$program" >/dev/null || die "there is no $program here: install it"
 need_wireguard
 modprobe tun 2>/dev/null
 quiet_kernel_begin
-read_in "$name" ping wg
+read_in "$program" ping wg
 keys kernel user
 (umask 077; wg genpsk >"$net_tmp/psk")
 
