@@ -36,7 +36,7 @@ impl Pace {
     #[inline]
     pub(crate) fn sent(&self, bytes: usize, packets: usize, is_large: bool) -> bool {
         let now = timer::period(PERIOD);
-        self.rate.count(now, bytes);
+        self.rate.count(bytes);
         self.influx.reduce(now, packets);
         !is_large && self.surplus.add(now, packets)
     }
@@ -108,7 +108,7 @@ impl Inflow {
     }
 }
 
-/// The length of a period in milliseconds: the clock of all that is counted here.
+/// The length of a period in milliseconds: the clock of all that is counted here but the rate.
 const PERIOD: u32 = 4;
 
 /// For how many periods what was seen is taken to go on: a slow CPU makes a pause after each large buffer.
@@ -179,6 +179,8 @@ impl<const LARGE: u64> Surplus<LARGE> {
 struct Rate(Atomic<u64>);
 
 impl Rate {
+    /// The length of a period in milliseconds: so long that a burst, or a tick that comes late, is not taken for a rate.
+    const PERIOD: u32 = 32;
     const UNIT: u64 = 64;
     const MOST: u64 = 0xff_ffff;
 
@@ -195,8 +197,8 @@ impl Rate {
 
     /// Two CPUs may count one packet only: it is a guess anyway.
     #[inline]
-    fn count(&self, now: u32, bytes: usize) {
-        let now = now as u16;
+    fn count(&self, bytes: usize) {
+        let now = timer::period(Self::PERIOD) as u16;
         let (this, before) = self.look(now);
         let this = (bytes as u64 / Self::UNIT).saturating_add(this + 1);
         let noted = u64::from(now) << 48 | this.min(Self::MOST) << 24 | before;
@@ -204,8 +206,8 @@ impl Rate {
     }
 
     fn bytes_a_ms(&self) -> usize {
-        let (this, before) = self.look(timer::period(PERIOD) as u16);
-        (this.max(before) * Self::UNIT / u64::from(PERIOD)) as usize
+        let (this, before) = self.look(timer::period(Self::PERIOD) as u16);
+        (this.max(before) * Self::UNIT / u64::from(Self::PERIOD)) as usize
     }
 }
 
