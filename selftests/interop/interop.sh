@@ -16,7 +16,7 @@ name=${program##*/}
 case $name in
 wireguard-go) start=(env LOG_LEVEL=error WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1 "$program") counts_alike=1 ;;
 # Its sockets that are connected to an endpoint leave TCP a tenth of a megabit a second, whichever module is at the other end; its
-# threads, four unless told, number packets in another order than they came in, and what is sent behind those is late.
+# threads, four unless told, send packets in another order than that in which they came to its device.
 boringtun-cli) start=(env WG_LOG_LEVEL=error WG_SUDO=1 "$program" --disable-drop-privileges --disable-connected-udp --threads 1) counts_alike='' ;;
 *) die "$program is not known here: wireguard-go or boringtun-cli" ;;
 esac
